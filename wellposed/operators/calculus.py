@@ -1,0 +1,126 @@
+"""Finite differences: the gradient and the symmetrised gradient."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from wellposed import arrays
+from wellposed.arrays import Array
+from wellposed.operators._base import LinearOperator, as_shape
+
+
+class Gradient(LinearOperator):
+    r"""Forward differences of an array along each of its axes, zero across the far edge.
+
+    .. math:: (D x)_{k, i} = x_{i + e_k} - x_i \text{ where } i + e_k \text{ is in the array, else } 0
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the array, of any dimension.
+
+    Notes
+    -----
+    The output has shape ``(ndim, *shape)``. ``-D.T`` is the divergence with backward differences.
+    The norm has a closed form: :math:`\|D\|^2 = \sum_k 4 \sin^2(\pi (n_k - 1) / (2 n_k))`,
+    below 4 per axis. Units: per pixel.
+
+    Examples
+    --------
+    >>> import numpy as np, wellposed as wp
+    >>> wp.operators.Gradient((3,))(np.array([1.0, 4.0, 9.0]))
+    array([[3., 5., 0.]])
+    """
+
+    def __init__(self, shape: Any):
+        shape = as_shape(shape, "shape")
+        super().__init__(shape, (len(shape), *shape))
+
+    def _apply(self, x: Array, out: Array) -> None:
+        for axis in range(len(self.domain_shape)):
+            near, far, last = _slices(axis, len(self.domain_shape))
+            component = out[axis, ...]
+            component[near] = x[far] - x[near]
+            component[last] = 0.0
+
+    def _apply_adjoint(self, y: Array, out: Array) -> None:
+        out[...] = 0.0
+        for axis in range(len(self.domain_shape)):
+            near, far, _ = _slices(axis, len(self.domain_shape))
+            component = y[axis, ...]
+            out[near] -= component[near]
+            out[far] += component[near]
+
+    def _norm(self) -> float:
+        return math.sqrt(sum(4 * math.sin(math.pi * (n - 1) / (2 * n)) ** 2 for n in self.domain_shape))
+
+    def solve_normal(self, tau: float, y: Array) -> Array:
+        """(I + tau D*D)^-1 y by the cosine transform, which diagonalises D*D."""
+        from scipy.fft import dctn, idctn
+
+        host = arrays.numpy_view(y)
+        symbol = np.zeros(self.domain_shape, host.dtype)
+        for axis, n in enumerate(self.domain_shape):
+            waves = 4 * np.sin(np.pi * np.arange(n) / (2 * n)) ** 2
+            symbol += waves.astype(host.dtype).reshape([-1 if k == axis else 1 for k in range(host.ndim)])
+        return arrays.from_numpy(idctn(dctn(host, norm="ortho") / (1 + tau * symbol), norm="ortho"), like=y)
+
+    def __repr__(self) -> str:
+        return f"Gradient({self.domain_shape})"
+
+
+class SymmetrisedGradient(LinearOperator):
+    r"""Symmetric part of the backward differences of a vector field.
+
+    .. math:: (E v)_{kl} = \tfrac12 (\partial_k v_l + \partial_l v_k)
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the image; the field has shape ``(ndim, *shape)``.
+
+    Notes
+    -----
+    The output has shape ``(ndim, ndim, *shape)`` and keeps both off-diagonal copies, so that its
+    Euclidean norm per pixel is the Frobenius norm of the matrix. The differences are minus the
+    adjoint of those of `Gradient` along each axis. The norm is at most that of `Gradient`.
+    """
+
+    def __init__(self, shape: Any):
+        shape = as_shape(shape, "shape")
+        super().__init__((len(shape), *shape), (len(shape), len(shape), *shape))
+
+    def _apply(self, x: Array, out: Array) -> None:
+        out[...] = 0.0
+        ndim = x.shape[0]
+        for k in range(ndim):
+            near, far, _ = _slices(k, ndim)
+            for component in range(ndim):
+                for row, column in ((k, component), (component, k)):
+                    target = out[row, column, ...]
+                    target[near] += 0.5 * x[component, ...][near]
+                    target[far] -= 0.5 * x[component, ...][near]
+
+    def _apply_adjoint(self, y: Array, out: Array) -> None:
+        out[...] = 0.0
+        ndim = out.shape[0]
+        for k in range(ndim):
+            near, far, _ = _slices(k, ndim)
+            for component in range(ndim):
+                for row, column in ((k, component), (component, k)):
+                    source = y[row, column, ...]
+                    out[component, ...][near] += 0.5 * (source[near] - source[far])
+
+    def _norm(self) -> float:
+        return Gradient(self.domain_shape[1:]).norm()
+
+
+def _slices(axis: int, ndim: int) -> tuple[tuple[slice, ...], tuple[slice, ...], tuple[slice, ...]]:
+    """Index of all but the last, all but the first, and only the last layer along an axis."""
+    whole = [slice(None)] * ndim
+    near, far, last = whole.copy(), whole.copy(), whole.copy()
+    near[axis], far[axis], last[axis] = slice(None, -1), slice(1, None), slice(-1, None)
+    return tuple(near), tuple(far), tuple(last)
