@@ -1,0 +1,56 @@
+"""Ill-posed problems made well-posed.
+
+Compose operators and functionals into an objective, minimise it, and get a result with a
+certificate of how good it is::
+
+    import wellposed as wp
+
+    objective = wp.LeastSquares(A, b) + 0.05 * wp.TotalVariation() + wp.NonNegative()
+    result = wp.minimize(objective, tol=1e-3)
+    result.certificate
+
+Names are loaded on first use, so that the import is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Box": "functionals.indicators",
+    "Functional": "functionals._base",
+    "L1": "functionals.norms",
+    "LeastSquares": "functionals.datafits",
+    "LinearOperator": "operators._base",
+    "NonNegative": "functionals.indicators",
+    "Objective": "functionals.objective",
+    "Parameter": "functionals.parameter",
+    "SquaredL2": "functionals.norms",
+    "TotalVariation": "functionals.tv",
+}
+
+_MODULES = {
+    "arrays": "arrays",
+    "operators": "operators",
+    "functionals": "functionals",
+}
+
+__all__ = ["__version__", *_HOME, *_MODULES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(importlib.import_module(f"wellposed.{_HOME[name]}"), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"wellposed.{_MODULES[name]}")
+    else:
+        raise AttributeError(f"module 'wellposed' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""Functionals: values, gradients, proximal maps and conjugates; `Parameter` and `Objective`."""

@@ -21,10 +21,12 @@ class Gradient(LinearOperator):
     ----------
     shape : tuple of int
         Shape of the array, of any dimension.
+    axes : tuple of int, optional
+        Take differences along these axes only (default: all).
 
     Notes
     -----
-    The output has shape ``(ndim, *shape)``. ``-D.T`` is the divergence with backward differences.
+    The output has shape ``(len(axes), *shape)``, that is ``(ndim, *shape)`` by default. ``-D.T`` is the divergence with backward differences.
     The norm has a closed form: :math:`\|D\|^2 = \sum_k 4 \sin^2(\pi (n_k - 1) / (2 n_k))`,
     below 4 per axis. Units: per pixel.
 
@@ -35,41 +37,52 @@ class Gradient(LinearOperator):
     array([[3., 5., 0.]])
     """
 
-    def __init__(self, shape: Any):
+    def __init__(self, shape: Any, axes: tuple[int, ...] | None = None):
         shape = as_shape(shape, "shape")
-        super().__init__(shape, (len(shape), *shape))
+        self.axes = tuple(range(len(shape))) if axes is None else tuple(axes)
+        if not self.axes or len(set(self.axes)) < len(self.axes) or not set(self.axes) <= set(range(len(shape))):
+            raise ValueError(f"axes must be different numbers from 0 to {len(shape) - 1}, got {axes}")
+        super().__init__(shape, (len(self.axes), *shape))
 
     def _apply(self, x: Array, out: Array) -> None:
-        for axis in range(len(self.domain_shape)):
+        for k, axis in enumerate(self.axes):
             near, far, last = _slices(axis, len(self.domain_shape))
-            component = out[axis, ...]
+            component = out[k, ...]
             component[near] = x[far] - x[near]
             component[last] = 0.0
 
     def _apply_adjoint(self, y: Array, out: Array) -> None:
         out[...] = 0.0
-        for axis in range(len(self.domain_shape)):
+        for k, axis in enumerate(self.axes):
             near, far, _ = _slices(axis, len(self.domain_shape))
-            component = y[axis, ...]
+            component = y[k, ...]
             out[near] -= component[near]
             out[far] += component[near]
 
     def _norm(self) -> float:
-        return math.sqrt(sum(4 * math.sin(math.pi * (n - 1) / (2 * n)) ** 2 for n in self.domain_shape))
+        sizes = [self.domain_shape[axis] for axis in self.axes]
+        return math.sqrt(sum(4 * math.sin(math.pi * (n - 1) / (2 * n)) ** 2 for n in sizes))
 
     def solve_normal(self, tau: float, y: Array) -> Array:
         """(I + tau D*D)^-1 y by the cosine transform, which diagonalises D*D."""
         from scipy.fft import dctn, idctn
 
         host = arrays.numpy_view(y)
-        symbol = np.zeros(self.domain_shape, host.dtype)
-        for axis, n in enumerate(self.domain_shape):
-            waves = 4 * np.sin(np.pi * np.arange(n) / (2 * n)) ** 2
-            symbol += waves.astype(host.dtype).reshape([-1 if k == axis else 1 for k in range(host.ndim)])
-        return arrays.from_numpy(idctn(dctn(host, norm="ortho") / (1 + tau * symbol), norm="ortho"), like=y)
+        symbol = laplacian_symbol(self.domain_shape, self.axes).astype(host.dtype)
+        waves = dctn(host, axes=self.axes, norm="ortho") / (1 + tau * symbol)
+        return arrays.from_numpy(idctn(waves, axes=self.axes, norm="ortho"), like=y)
 
     def __repr__(self) -> str:
         return f"Gradient({self.domain_shape})"
+
+
+def laplacian_symbol(shape: tuple[int, ...], axes: tuple[int, ...]) -> np.ndarray:
+    """Eigenvalues of D*D in the basis of the cosine transform along ``axes``, broadcastable to ``shape``."""
+    symbol = np.zeros([n if k in axes else 1 for k, n in enumerate(shape)])
+    for axis in axes:
+        waves = 4 * np.sin(np.pi * np.arange(shape[axis]) / (2 * shape[axis])) ** 2
+        symbol += waves.reshape([-1 if k == axis else 1 for k in range(len(shape))])
+    return symbol
 
 
 class SymmetrisedGradient(LinearOperator):

@@ -1,0 +1,456 @@
+"""`Functional`: a function of an array with its gradient, proximal map and conjugate; its calculus.
+
+A new functional is a frozen dataclass in one file, with its `traits` and those of the methods
+below that it has. Weights, shifts and operators come from the calculus: ``2.0 * f``,
+``parameter * f``, ``f.shifted(b)``, ``f @ A``, ``f + g``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from wellposed import arrays
+from wellposed.arrays import Array
+from wellposed.functionals.parameter import Parameter, current, is_weight
+
+if TYPE_CHECKING:
+    from wellposed.functionals.objective import Objective
+    from wellposed.operators._base import LinearOperator
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What is known of a functional; solvers are chosen by these and by nothing else.
+
+    Parameters
+    ----------
+    convex : bool
+    lipschitz : float or None
+        Lipschitz constant of the gradient on the whole space; ``inf`` where the functional is
+        differentiable without such a constant, ``None`` where it is not differentiable.
+    strong_convexity : float
+        Largest known ``mu`` with ``f - mu/2 ||.||^2`` convex.
+    quadratic : bool
+        The gradient is affine.
+    indicator : bool
+        The value is 0 or infinity.
+    separable : bool
+        A sum over entries, so that ``prox`` takes one step per entry.
+    homogeneous : bool
+        ``f(s x) = s f(x)`` for ``s >= 0``.
+    prox, conjugate : bool
+        Whether ``prox`` and the value of the conjugate can be computed.
+    """
+
+    convex: bool = True
+    lipschitz: float | None = None
+    strong_convexity: float = 0.0
+    quadratic: bool = False
+    indicator: bool = False
+    separable: bool = False
+    homogeneous: bool = False
+    prox: bool = True
+    conjugate: bool = True
+
+    @property
+    def smooth(self) -> bool:
+        """Differentiable, with a Lipschitz gradient or not."""
+        return self.lipschitz is not None
+
+
+class Functional:
+    """A function from arrays to numbers (or ``+inf``). See the module for how to write one."""
+
+    # --- what a subclass writes ---------------------------------------------------------------
+
+    @property
+    def traits(self) -> Traits:
+        """What is known of this functional."""
+        raise TypeError(f"{type(self).__name__} does not declare its traits")
+
+    def __call__(self, x: Array) -> float:
+        """The value at ``x``."""
+        raise TypeError(f"{type(self).__name__} does not define its value")
+
+    def gradient(self, x: Array) -> Array:
+        """The gradient at ``x``."""
+        raise TypeError(f"{self} has no gradient: it is not differentiable")
+
+    def hessian_product(self, x: Array, v: Array) -> Array:
+        """The Hessian at ``x`` applied to ``v``."""
+        raise TypeError(f"{self} has no Hessian product")
+
+    def prox(self, x: Array, step: Any = 1.0) -> Array:
+        r"""The proximal map :math:`\arg\min_z f(z) + \frac{1}{2\,\mathrm{step}}\|z - x\|^2`.
+
+        ``step`` is a positive number, or for a separable functional an array of the shape of ``x``.
+        """
+        raise TypeError(f"{self} has no proximal map in closed form")
+
+    def _conjugate(self, y: Array) -> float:
+        """The value of the convex conjugate at ``y``, infinite outside its domain."""
+        raise TypeError(f"the conjugate of {self} has no known value")
+
+    def project_dual(self, y: Array) -> Array:
+        """A point near ``y`` in the domain of the conjugate (``y`` itself where it is in there)."""
+        return y
+
+    def dual_scale(self, y: Array) -> float:
+        """The largest ``s <= 1`` for which ``s * y`` is in the domain of the conjugate; 0 if none is known."""
+        return 1.0
+
+    # --- structure ----------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> Shape | None:
+        """Shape of the arrays this functional takes; ``None`` where it takes any."""
+        return None
+
+    @property
+    def data(self) -> tuple[Array, ...]:
+        """The user's data inside, which set the kind, device and dtype of the solution."""
+        return ()
+
+    def factor(self, shape: Shape) -> tuple[Functional, LinearOperator | None]:
+        """This functional on arrays of ``shape`` as ``(f, K)`` with value ``f(K x)``; ``None`` is the identity."""
+        return self, None
+
+    def prox_and_value(self, x: Array, step: Any = 1.0) -> tuple[Array, float]:
+        """The proximal point and the value there."""
+        point = self.prox(x, step)
+        return point, self(point)
+
+    @property
+    def conjugate(self) -> Functional:
+        r"""The convex conjugate :math:`f^*(y) = \sup_x \langle x, y\rangle - f(x)`."""
+        return Conjugate(self)
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """All `Parameter` objects inside, each once, in order of appearance."""
+        found: dict[str, Parameter] = {}
+        for value in _fields(self):
+            inner = (value,) if isinstance(value, Parameter) else getattr(value, "parameters", ())
+            for parameter in inner:
+                found.setdefault(parameter.name, parameter)
+        return tuple(found.values())
+
+    def with_parameters(self, values: dict[str, Any]) -> Any:
+        """A copy in which the parameters named in ``values`` have those values."""
+        if not dataclasses.is_dataclass(self):
+            return self
+        changes: dict[str, Any] = {}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Parameter) and value.name in values:
+                changes[field.name] = value.with_value(values[value.name])
+            elif isinstance(value, Functional) and value.parameters:
+                changes[field.name] = value.with_parameters(values)
+            elif isinstance(value, tuple) and any(isinstance(v, Functional) for v in value):
+                changes[field.name] = tuple(v.with_parameters(values) for v in value)
+        return dataclasses.replace(self, **changes) if changes else self
+
+    # --- calculus -----------------------------------------------------------------------------
+
+    def __add__(self, other: Any) -> Objective:
+        if not isinstance(other, Functional):
+            return NotImplemented
+        from wellposed.functionals.objective import Objective
+
+        return Objective.of(self, other)
+
+    def __rmul__(self, weight: Any) -> Functional:
+        if not is_weight(weight):
+            return NotImplemented
+        return Weighted(weight, self)
+
+    __mul__ = __rmul__
+
+    def __matmul__(self, operator: Any) -> Functional:
+        from wellposed.operators._base import LinearOperator
+
+        if not isinstance(operator, LinearOperator):
+            return NotImplemented
+        return Composed(self, operator)
+
+    def shifted(self, b: Array) -> Functional:
+        """The functional ``x -> f(x - b)``."""
+        return Shifted(self, arrays.as_floating(b, "b"))
+
+
+def _fields(f: Functional) -> list[Any]:
+    if not dataclasses.is_dataclass(f):
+        return []
+    values: list[Any] = []
+    for field in dataclasses.fields(f):
+        value = getattr(f, field.name)
+        values.extend(value if isinstance(value, tuple) else [value])
+    return values
+
+
+@dataclass(frozen=True, eq=False)
+class Zero(Functional):
+    """The functional that is 0 everywhere."""
+
+    @property
+    def traits(self) -> Traits:
+        return Traits(lipschitz=0.0, quadratic=True, separable=True, homogeneous=True)
+
+    def __call__(self, x: Array) -> float:
+        return 0.0
+
+    def gradient(self, x: Array) -> Array:
+        return arrays.zeros(tuple(x.shape), x)
+
+    def hessian_product(self, x: Array, v: Array) -> Array:
+        return arrays.zeros(tuple(x.shape), x)
+
+    def prox(self, x: Array, step: Any = 1.0) -> Array:
+        return x
+
+    def _conjugate(self, y: Array) -> float:
+        return 0.0 if not bool(arrays.namespace(y).any(y != 0)) else math.inf
+
+    def project_dual(self, y: Array) -> Array:
+        return arrays.zeros(tuple(y.shape), y)
+
+    def dual_scale(self, y: Array) -> float:
+        return 1.0 if self._conjugate(y) == 0.0 else 0.0
+
+    def __str__(self) -> str:
+        return "0"
+
+
+@dataclass(frozen=True, eq=False)
+class Weighted(Functional):
+    """``weight * f`` with a number at least 0 or a `Parameter`."""
+
+    weight: float | Parameter
+    f: Functional
+
+    def __post_init__(self) -> None:
+        if isinstance(self.weight, Parameter):
+            return
+        weight = float(self.weight)
+        if not (math.isfinite(weight) and weight >= 0):
+            raise ValueError(f"the weight of {self.f} must be finite and at least 0, got {weight}")
+
+    @property
+    def c(self) -> float:
+        """The weight as a number."""
+        return float(current(self.weight))
+
+    @property
+    def traits(self) -> Traits:
+        t = self.f.traits
+        return dataclasses.replace(
+            t,
+            lipschitz=None if t.lipschitz is None else self.c * t.lipschitz,
+            strong_convexity=self.c * t.strong_convexity,
+        )
+
+    @property
+    def shape(self) -> Shape | None:
+        return self.f.shape
+
+    @property
+    def data(self) -> tuple[Array, ...]:
+        return self.f.data
+
+    def factor(self, shape: Shape) -> tuple[Functional, LinearOperator | None]:
+        f, K = self.f.factor(shape)
+        return Weighted(self.weight, f), K
+
+    def __call__(self, x: Array) -> float:
+        value = self.f(x)
+        return value if math.isinf(value) else self.c * value
+
+    def gradient(self, x: Array) -> Array:
+        return self.c * self.f.gradient(x)
+
+    def hessian_product(self, x: Array, v: Array) -> Array:
+        return self.c * self.f.hessian_product(x, v)
+
+    def prox(self, x: Array, step: Any = 1.0) -> Array:
+        return self.f.prox(x, self.c * step) if self.c > 0 else self._prox_of_zero(x)
+
+    def _prox_of_zero(self, x: Array) -> Array:
+        """0 * f is 0 on the domain of f: the indicator of an indicator's set, else the zero functional."""
+        return self.f.prox(x, 1.0) if self.f.traits.indicator else x
+
+    def _conjugate(self, y: Array) -> float:
+        if self.c == 0:
+            return self.f._conjugate(y) if self.f.traits.indicator else Zero()._conjugate(y)
+        return self.c * self.f._conjugate(y / self.c)
+
+    def project_dual(self, y: Array) -> Array:
+        if self.c == 0:
+            return self.f.project_dual(y) if self.f.traits.indicator else Zero().project_dual(y)
+        return self.c * self.f.project_dual(y / self.c)
+
+    def dual_scale(self, y: Array) -> float:
+        if self.c == 0:
+            return self.f.dual_scale(y) if self.f.traits.indicator else Zero().dual_scale(y)
+        return self.f.dual_scale(y / self.c)
+
+    def __str__(self) -> str:
+        name = self.weight.name if isinstance(self.weight, Parameter) else f"{self.c:g}"
+        return f"{name} * {self.f}"
+
+
+@dataclass(frozen=True, eq=False)
+class Composed(Functional):
+    """``(f @ A)(x) = f(A x)``."""
+
+    f: Functional
+    operator: LinearOperator
+
+    def __post_init__(self) -> None:
+        if self.f.shape is not None and self.f.shape != self.operator.range_shape:
+            raise ValueError(
+                f"{self.f} takes arrays of shape {self.f.shape}, {self.operator!r} gives {self.operator.range_shape}"
+            )
+
+    @property
+    def traits(self) -> Traits:
+        t = self.f.traits
+        lipschitz = t.lipschitz
+        if lipschitz is not None and lipschitz not in (0.0, math.inf):
+            lipschitz = lipschitz * self.operator.norm() ** 2
+        return Traits(
+            convex=t.convex,
+            lipschitz=lipschitz,
+            quadratic=t.quadratic,
+            indicator=t.indicator,
+            homogeneous=t.homogeneous,
+            prox=False,
+            conjugate=False,
+        )
+
+    @property
+    def shape(self) -> Shape | None:
+        return self.operator.domain_shape
+
+    @property
+    def data(self) -> tuple[Array, ...]:
+        return self.f.data
+
+    def factor(self, shape: Shape) -> tuple[Functional, LinearOperator | None]:
+        f, K = self.f.factor(self.operator.range_shape)
+        return f, self.operator if K is None else K @ self.operator
+
+    def __call__(self, x: Array) -> float:
+        return self.f(self.operator(x))
+
+    def gradient(self, x: Array) -> Array:
+        return self.operator.apply_adjoint(self.f.gradient(self.operator(x)))
+
+    def hessian_product(self, x: Array, v: Array) -> Array:
+        A = self.operator
+        return A.apply_adjoint(self.f.hessian_product(A(x), A(v)))
+
+    def __str__(self) -> str:
+        return f"{self.f} @ {self.operator!r}"
+
+
+@dataclass(frozen=True, eq=False)
+class Shifted(Functional):
+    """``x -> f(x - b)``."""
+
+    f: Functional
+    b: Array
+
+    @property
+    def traits(self) -> Traits:
+        return dataclasses.replace(self.f.traits, homogeneous=False)
+
+    @property
+    def shape(self) -> Shape | None:
+        return tuple(self.b.shape)
+
+    @property
+    def data(self) -> tuple[Array, ...]:
+        return (self.b,)
+
+    def factor(self, shape: Shape) -> tuple[Functional, LinearOperator | None]:
+        f, K = self.f.factor(shape)
+        return Shifted(f, self.b if K is None else K(self.b)), K
+
+    def __call__(self, x: Array) -> float:
+        return self.f(x - self.b)
+
+    def gradient(self, x: Array) -> Array:
+        return self.f.gradient(x - self.b)
+
+    def hessian_product(self, x: Array, v: Array) -> Array:
+        return self.f.hessian_product(x - self.b, v)
+
+    def prox(self, x: Array, step: Any = 1.0) -> Array:
+        return self.b + self.f.prox(x - self.b, step)
+
+    def _conjugate(self, y: Array) -> float:
+        return self.f._conjugate(y) + arrays.inner(y, self.b)
+
+    def project_dual(self, y: Array) -> Array:
+        return self.f.project_dual(y)
+
+    def dual_scale(self, y: Array) -> float:
+        return self.f.dual_scale(y)
+
+    def __str__(self) -> str:
+        return f"{self.f}(x - b)"
+
+
+@dataclass(frozen=True, eq=False)
+class Conjugate(Functional):
+    """The convex conjugate of a convex functional; its own conjugate is that functional."""
+
+    f: Functional
+
+    def __post_init__(self) -> None:
+        if not self.f.traits.convex:
+            raise TypeError(f"{self.f} is not convex: it has no use for a convex conjugate")
+
+    @property
+    def traits(self) -> Traits:
+        t = self.f.traits
+        return Traits(
+            lipschitz=1 / t.strong_convexity if t.strong_convexity > 0 else None,
+            strong_convexity=1 / t.lipschitz if t.lipschitz else 0.0,
+            quadratic=t.quadratic,
+            indicator=t.homogeneous,
+            homogeneous=t.indicator,
+            separable=t.separable,
+            prox=t.prox,
+            conjugate=True,
+        )
+
+    @property
+    def shape(self) -> Shape | None:
+        return self.f.shape
+
+    @property
+    def data(self) -> tuple[Array, ...]:
+        return self.f.data
+
+    @property
+    def conjugate(self) -> Functional:
+        return self.f
+
+    def __call__(self, y: Array) -> float:
+        return self.f._conjugate(y)
+
+    def prox(self, x: Array, step: Any = 1.0) -> Array:
+        """By Moreau's identity: ``x - step * prox(f, x / step, 1 / step)``."""
+        return x - step * self.f.prox(x / step, 1 / step)
+
+    def _conjugate(self, y: Array) -> float:
+        return self.f(y)
+
+    def __str__(self) -> str:
+        return f"({self.f})*"

@@ -1,0 +1,179 @@
+"""Data fits: how far ``A x`` is from the data ``b``."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from wellposed import arrays
+from wellposed.arrays import Array
+from wellposed.functionals._base import Functional, Shape, Traits
+from wellposed.operators._base import LinearOperator
+
+
+@dataclass(frozen=True, eq=False)
+class DataFit(Functional):
+    """A loss of ``A x`` against data ``b``; subclasses write the loss of ``u = A x``."""
+
+    A: LinearOperator | None
+    b: Array
+
+    def __post_init__(self) -> None:
+        if self.A is not None and not isinstance(self.A, LinearOperator):
+            raise TypeError(
+                f"A must be a LinearOperator or None, got {type(self.A).__name__}; "
+                "wrap a matrix with wellposed.operators.Matrix"
+            )
+        complex_data = self.A is not None and self.A.complex_range
+        object.__setattr__(self, "b", arrays.as_floating(self.b, "b", complex_data))
+        arrays.check_finite(self.b, "b")
+        if self.A is not None and tuple(self.b.shape) != self.A.range_shape:
+            raise ValueError(f"b has shape {tuple(self.b.shape)}, but {self.A!r} gives {self.A.range_shape}")
+
+    # --- what a subclass writes: everything as a function of u = A x -------------------------
+
+    def _loss_traits(self) -> Traits:
+        raise TypeError(f"{type(self).__name__} does not declare its traits")
+
+    def _loss(self, u: Array) -> float:
+        raise TypeError(f"{type(self).__name__} does not define its loss")
+
+    def _slope(self, u: Array) -> Array:
+        raise TypeError(f"{self} has no gradient: it is not differentiable")
+
+    def _curvature(self, u: Array) -> Array:
+        """Diagonal of the second derivative of the loss."""
+        raise TypeError(f"{self} has no Hessian product")
+
+    # --- the functional -----------------------------------------------------------------------
+
+    @property
+    def traits(self) -> Traits:
+        t = self._loss_traits()
+        if self.A is None:
+            return t
+        lipschitz = t.lipschitz
+        if lipschitz is not None and lipschitz not in (0.0, math.inf):
+            lipschitz = lipschitz * self.A.norm() ** 2
+        return dataclasses.replace(
+            t, lipschitz=lipschitz, strong_convexity=0.0, separable=False, prox=False, conjugate=False
+        )
+
+    @property
+    def shape(self) -> Shape | None:
+        return tuple(self.b.shape) if self.A is None else self.A.domain_shape
+
+    @property
+    def data(self) -> tuple[Array, ...]:
+        return (self.b,)
+
+    def factor(self, shape: Shape) -> tuple[Functional, LinearOperator | None]:
+        return (self, None) if self.A is None else (dataclasses.replace(self, A=None), self.A)
+
+    def __call__(self, x: Array) -> float:
+        return self._loss(x if self.A is None else self.A(x))
+
+    def gradient(self, x: Array) -> Array:
+        return self._slope(x) if self.A is None else self.A.apply_adjoint(self._slope(self.A(x)))
+
+    def hessian_product(self, x: Array, v: Array) -> Array:
+        if self.A is None:
+            return self._curvature(x) * v
+        return self.A.apply_adjoint(self._curvature(self.A(x)) * self.A(v))
+
+    def prox(self, x: Array, step: Any = 1.0) -> Array:
+        if self.A is not None:
+            raise TypeError(f"{self} has no proximal map in closed form, since its operator is not the identity")
+        return self._loss_prox(x, step)
+
+    def _loss_prox(self, u: Array, step: Any) -> Array:
+        raise TypeError(f"{self} has no proximal map in closed form")
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__}({'x' if self.A is None else repr(self.A)}, b)"
+
+
+@dataclass(frozen=True, eq=False)
+class LeastSquares(DataFit):
+    r"""Half the squared distance to the data.
+
+    .. math:: f(x) = \tfrac12 \sum_i w_i\, |(A x - b)_i|^2
+
+    Parameters
+    ----------
+    A : LinearOperator or None
+        ``None`` is the identity.
+    b : array
+        Data, of the shape of the range of ``A``.
+    weights : array, optional
+        ``w >= 0``, of the shape of ``b``; for noise of variance ``v`` take ``1 / v``.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, or data or weights are not finite, or a weight is negative.
+
+    Examples
+    --------
+    >>> import numpy as np, wellposed as wp
+    >>> wp.LeastSquares(None, np.array([1.0, 2.0]))(np.zeros(2))
+    2.5
+    """
+
+    weights: Array | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.weights is None:
+            return
+        weights = arrays.as_namespace(self.weights, self.b, "weights")
+        object.__setattr__(self, "weights", check_weights(weights, tuple(self.b.shape)))
+
+    def _loss_traits(self) -> Traits:
+        xp = arrays.namespace(self.b)
+        w = (1.0, 1.0) if self.weights is None else (float(xp.max(self.weights)), float(xp.min(self.weights)))
+        return Traits(lipschitz=w[0], strong_convexity=w[1], quadratic=True, separable=True)
+
+    def _loss(self, u: Array) -> float:
+        r = u - self.b
+        return 0.5 * arrays.inner(r, r if self.weights is None else self.weights * r)
+
+    def _slope(self, u: Array) -> Array:
+        r = u - self.b
+        return r if self.weights is None else self.weights * r
+
+    def _curvature(self, u: Array) -> Array:
+        return 1.0 if self.weights is None else self.weights
+
+    def _loss_prox(self, u: Array, step: Any) -> Array:
+        scale = step if self.weights is None else step * self.weights
+        return (u + scale * self.b) / (1 + scale)
+
+    def _conjugate(self, y: Array) -> float:
+        linear = arrays.inner(y, self.b)
+        if self.weights is None:
+            return linear + 0.5 * arrays.inner(y, y)
+        xp = arrays.namespace(y)
+        seen = self.weights > 0
+        if bool(xp.any(xp.where(seen, 0.0 * xp.abs(y), xp.abs(y)) > 0)):
+            return math.inf
+        safe = xp.where(seen, self.weights, xp.ones_like(self.weights))
+        return linear + 0.5 * arrays.inner(y, y / safe)
+
+    def project_dual(self, y: Array) -> Array:
+        if self.weights is None:
+            return y
+        return arrays.namespace(y).where(self.weights > 0, y, 0.0 * y)
+
+
+def check_weights(weights: Array, shape: Shape | None) -> Array:
+    """``weights`` if they are finite, at least 0 and of the right shape; an error that says what is wrong if not."""
+    xp = arrays.namespace(weights)
+    arrays.check_finite(weights, "weights")
+    if shape is not None and tuple(weights.shape) != shape:
+        raise ValueError(f"weights have shape {tuple(weights.shape)}, expected {shape}")
+    if bool(xp.any(weights < 0)):
+        raise ValueError(f"weights must be at least 0, the smallest is {float(xp.min(weights)):g}")
+    return weights
