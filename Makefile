@@ -67,5 +67,5 @@ $(VENV)/.dev: $(VENV)/.python pyproject.toml constraints.txt
 	@touch $(VENV)/.base $@
 
 $(VENV)/.bench: $(VENV)/.python pyproject.toml constraints.txt
-	$(INSTALL) --editable '.[bench,torch]'
+	$(INSTALL) --editable '.[bench]'
 	@touch $(VENV)/.base $@
