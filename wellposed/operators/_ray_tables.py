@@ -1,0 +1,84 @@
+"""Tables that turn a scan geometry into the numbers that the projector kernels run on."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from wellposed.kernels.projector_parallel import FRACTION_BITS, SUBPIXELS
+
+NARROWEST = 1e-4
+"""Width in pixels below which one side of a pixel's footprint counts as vertical."""
+
+
+class ShearTables(NamedTuple):
+    """What the parallel-beam kernels need: see `wellposed.kernels.projector_parallel`."""
+
+    lines: np.ndarray
+    taps: np.ndarray
+    n_cells: int
+    scales: np.ndarray
+    """Detector length per pixel of shift, with its sign, for each angle."""
+    origins: np.ndarray
+    """Sample of the profile that the rotation axis falls on, for each angle."""
+
+
+def shear_tables(
+    shape: tuple[int, int], angles: np.ndarray, detectors: np.ndarray, pixel_size: float
+) -> ShearTables:
+    """Tables for parallel rays at ``detectors`` (equally spaced coordinates) under each angle.
+
+    An angle is written as a shear of the rows: the pixel at column offset ``X`` and row offset
+    ``Y`` (upwards) is hit at detector coordinate ``scale * (X + tan * Y)``. For the other half of
+    the angles the same holds with rows and columns exchanged.
+    """
+    n, m = shape
+    cosines, sines = np.cos(angles), np.sin(angles)
+    transposed = np.abs(cosines) < np.abs(sines)
+    main = np.where(transposed, -sines, cosines)
+    slope = np.where(transposed, cosines, sines) / np.where(transposed, sines, cosines)
+    scales = pixel_size * main
+    n_rows, n_columns = np.where(transposed, m, n), np.where(transposed, n, m)
+    taps = np.array([_footprint(abs(w)) for w in slope]) * (pixel_size**2 / np.abs(scales))[:, None]
+    reach = taps.shape[1] // 2
+
+    half_width = SUBPIXELS * ((n_columns - 1) / 2 + np.abs(slope) * (n_rows - 1) / 2)
+    origins = np.ceil(half_width).astype(np.int64) + reach + 2
+    n_samples = 2 * origins + 2
+    base = SUBPIXELS * (slope * (n_rows - 1) / 2 - (n_columns - 1) / 2) + origins
+    position = SUBPIXELS * detectors[None, :] / scales[:, None] + origins[:, None]
+    seen = (position >= reach) & (position < (n_samples - reach - 1)[:, None])
+    begin = np.where(seen.any(axis=1), seen.argmax(axis=1), 0)
+    end = np.where(seen.any(axis=1), len(detectors) - seen[:, ::-1].argmax(axis=1), 0)
+    step = (position[:, -1] - position[:, 0]) / max(len(detectors) - 1, 1)
+    columns = [transposed, _fixed(base), _fixed(-SUBPIXELS * slope), _fixed(position[:, 0]), _fixed(step), begin, end]
+    return ShearTables(
+        lines=np.ascontiguousarray(np.stack([np.asarray(c, np.int64) for c in columns], axis=1)),
+        taps=np.ascontiguousarray(taps),
+        n_cells=-(-math.ceil(int(n_samples.max()) / SUBPIXELS + 1) // 16) * 16,
+        scales=scales,
+        origins=origins,
+    )
+
+
+def _footprint(width: float) -> np.ndarray:
+    """Samples of the shadow of a unit pixel: a box of width 1 smeared over ``width`` (at most 1).
+
+    The shadow is averaged against the hat function of each sample, that is, twice over one sample;
+    so the second difference of its second antiderivative (a cubic spline) gives it exactly.
+    """
+    width = max(width, NARROWEST)
+    outer, inner = (1 + width) / 2, (1 - width) / 2
+    reach = SUBPIXELS + 1
+    x = np.arange(-reach - 1, reach + 2) / SUBPIXELS
+    cubes = [np.maximum(x + shift, 0) ** 3 for shift in (outer, inner, -inner, -outer)]
+    antiderivative = (cubes[0] - cubes[1] - cubes[2] + cubes[3]) / (6 * width)
+    shadow = np.diff(antiderivative, 2) * SUBPIXELS
+    shadow = (shadow + shadow[::-1]) / 2
+    return np.asarray(np.maximum(shadow, 0) / shadow.sum() * SUBPIXELS)
+
+
+def _fixed(position: np.ndarray) -> np.ndarray:
+    return np.rint(position * 2.0**FRACTION_BITS).astype(np.int64)
