@@ -24,7 +24,7 @@ lint: $(VENV)/.dev  ## Check style, types and the layering of the rooms
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 format: $(VENV)/.dev  ## Apply the formatter and the safe fixes of the linter
 	$(BIN)/ruff check --fix .

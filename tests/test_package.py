@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import json
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
 
 import pytest
 
@@ -18,6 +22,7 @@ import wellposed
 
 PACKAGE = Path(wellposed.__file__).parent
 SOURCES = sorted(PACKAGE.rglob("*.py"))
+METHOD_TYPES = (FunctionType, classmethod, staticmethod, property, cached_property)
 DEVICE_LIBRARIES = {"torch", "cupy", "cupyx", "jax"}
 
 # None of these is needed before the first operator is built, and together they cost seconds.
@@ -108,28 +113,42 @@ def test_types_are_shipped() -> None:
     assert (PACKAGE / "py.typed").is_file()
 
 
-def test_public_names_exist_and_are_documented() -> None:
-    """Everything in `__all__`, lazily imported or not, is there and has a docstring of its own."""
-    names = wellposed.__all__
-    assert sorted(set(names)) == sorted(names)
-    undocumented = [
-        name
-        for name in names
-        if (inspect.isroutine(thing := getattr(wellposed, name)) or inspect.isclass(thing))
-        and not (thing.__doc__ or "").strip()
-    ]
+def test_public_names_are_there_once() -> None:
+    """Whether imported at once or on use."""
+    for module in public_modules():
+        names = module.__all__
+        assert len(set(names)) == len(names)
+        assert [name for name in names if not hasattr(module, name)] == []
+
+
+def test_public_things_are_documented() -> None:
+    undocumented = [name for name, thing in public_things() if not (thing.__doc__ or "").strip()]
     assert undocumented == []
+
+
+def test_public_methods_are_documented() -> None:
+    """A method has a docstring, or overrides one that has."""
+    undocumented = {
+        f"{cls.__module__}.{cls.__qualname__}.{name}"
+        for _, thing in public_things()
+        if inspect.isclass(thing)
+        for cls in thing.__mro__
+        if cls.__module__.startswith("wellposed")
+        for name, member in vars(cls).items()
+        if isinstance(member, METHOD_TYPES)
+        and not name.startswith("_")
+        and not any(getattr(vars(base).get(name), "__doc__", None) for base in cls.__mro__)
+    }
+    assert sorted(undocumented) == []
 
 
 def test_documented_parameters_are_parameters() -> None:
     """A docstring whose section `Parameters` names something that the signature lacks is out of date."""
     wrong = {}
-    for name in wellposed.__all__:
-        thing = getattr(wellposed, name)
-        if inspect.isroutine(thing) or inspect.isclass(thing):
-            accepted = set(inspect.signature(thing).parameters)
-            if extra := set(documented_parameters(inspect.getdoc(thing) or "")) - accepted:
-                wrong[name] = sorted(extra)
+    for name, thing in public_things():
+        accepted = set(inspect.signature(thing).parameters)
+        if extra := set(documented_parameters(inspect.getdoc(thing) or "")) - accepted:
+            wrong[name] = sorted(extra)
     assert wrong == {}
 
 
@@ -150,6 +169,19 @@ def test_documented_parameters() -> None:
         """
 
     assert list(documented_parameters(inspect.getdoc(f) or "")) == ["a", "b", "c"]
+
+
+def public_modules() -> list[ModuleType]:
+    """The front door, and the rooms behind it that say what is public."""
+    rooms = [path.parent.name for path in PACKAGE.glob("*/__init__.py")]
+    modules = [wellposed, *(importlib.import_module(f"wellposed.{room}") for room in sorted(rooms))]
+    return [module for module in modules if hasattr(module, "__all__")]
+
+
+def public_things() -> list[tuple[str, Any]]:
+    """The public functions and classes by name."""
+    things = [(f"{m.__name__}.{name}", getattr(m, name)) for m in public_modules() for name in m.__all__]
+    return [(name, thing) for name, thing in things if inspect.isroutine(thing) or inspect.isclass(thing)]
 
 
 def documented_parameters(docstring: str) -> Iterator[str]:
