@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import NamedTuple
 
@@ -82,3 +83,47 @@ def _footprint(width: float) -> np.ndarray:
 
 def _fixed(position: np.ndarray) -> np.ndarray:
     return np.rint(position * 2.0**FRACTION_BITS).astype(np.int64)
+
+
+class RayTables(NamedTuple):
+    """What the fan-beam kernels need: see `wellposed.kernels.projector_fan`."""
+
+    groups: np.ndarray
+    starts: np.ndarray
+    offsets: np.ndarray
+    slopes: np.ndarray
+    lengths: np.ndarray
+
+
+def ray_tables(shape: tuple[int, int], points: np.ndarray, directions: np.ndarray, pixel_size: float) -> RayTables:
+    """Tables for the rays of a fan, from its source at ``points`` along ``directions``.
+
+    Both are ``(n_angles, n_detectors, 2)`` and hold (x, y); directions point from source to detector.
+    """
+    n, m = shape
+    x, y = points[..., 0] / pixel_size, points[..., 1] / pixel_size
+    dx, dy = directions[..., 0], directions[..., 1]
+    transposed = np.abs(dx) > np.abs(dy)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # Row i counted from the middle lies at y = -i; column j of the transposed image at x = j.
+        slopes = np.where(transposed, -dy / dx, -dx / dy)
+        offsets = np.where(transposed, (n - 1) / 2 - y + x * dy / dx, (m - 1) / 2 + x - y * dx / dy)
+    lengths = pixel_size * np.sqrt(1 + slopes**2)
+    # Seen from the source the columns met are in order; behind it, where no pixel is, the order turns.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        across = np.where(transposed, -dy / np.abs(dx), dx / np.abs(dy))
+    groups, starts = [], [0]
+    for a in range(len(x)):
+        turns = np.flatnonzero(np.diff(transposed[a])) + 1
+        edges = [0, *turns.tolist(), x.shape[1]]
+        for begin, end in itertools.pairwise(edges):
+            rising = across[a, end - 1] > across[a, begin]
+            groups.append((a, transposed[a, begin], begin, end, rising))
+        starts.append(len(groups))
+    return RayTables(
+        np.array(groups, dtype=np.int64),
+        np.array(starts, dtype=np.int64),
+        np.ascontiguousarray(offsets),
+        np.ascontiguousarray(slopes),
+        lengths,
+    )
