@@ -8,7 +8,9 @@ arrays become floating arrays; nothing else), and how memory is shared between l
 
 from __future__ import annotations
 
+import importlib
 import math
+import sys
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -32,17 +34,20 @@ Namespace: TypeAlias = Any
 
 __all__ = [
     "Array",
+    "Constant",
     "Namespace",
     "as_array",
     "as_floating",
     "as_namespace",
     "check_finite",
+    "complex_dtype",
     "convert",
     "device_of",
     "empty",
     "from_numpy",
     "inner",
     "is_complex",
+    "is_gpu",
     "is_numpy_array",
     "is_numpy_namespace",
     "namespace",
@@ -75,7 +80,9 @@ def namespace(*arrays: Array) -> Namespace:
                 "convert one with wellposed.arrays.convert"
             )
         if device(other) != device(first):
-            raise ValueError(f"arrays on two devices: {describe(first)} and {describe(other)}; move one of them")
+            raise ValueError(
+                f"arrays on two devices: {describe(first)} and {describe(other)}; move one of them"
+            )
     return array_namespace(*arrays)
 
 
@@ -86,6 +93,8 @@ def device_of(a: Array) -> Any:
 
 def as_array(a: Any, name: str) -> Array:
     """``a`` itself if it is an array, else a NumPy array made from a list or number."""
+    if isinstance(a, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array, whose mask would be lost: pass array.filled(value)")
     if is_array_api_obj(a) and not isinstance(a, np.generic):
         return a.view(np.ndarray) if isinstance(a, np.ndarray) and type(a) is not np.ndarray else a
     try:
@@ -125,10 +134,11 @@ def check_finite(a: Array, name: str) -> None:
     finite = xp.isfinite(a)
     if bool(xp.all(finite)):
         return
-    bad = numpy_view(xp.astype(~finite, xp.uint8)) if not is_numpy_array(a) else ~finite
-    where = np.argwhere(np.asarray(bad))
-    first = tuple(int(k) for k in where[0])
-    raise ValueError(f"{name} has {len(where)} non-finite entries (NaN or infinity), the first at index {first}")
+    where = xp.nonzero(xp.reshape(~finite, (-1,)))[0]
+    first = tuple(int(k) for k in np.unravel_index(int(where[0]), tuple(a.shape)))
+    raise ValueError(
+        f"{name} has {where.shape[0]} non-finite entries (NaN or infinity), the first at index {first}"
+    )
 
 
 def is_complex(a: Array) -> bool:
@@ -139,27 +149,30 @@ def is_complex(a: Array) -> bool:
 def real_dtype(a: Array) -> Any:
     """The real floating dtype of the same precision as ``a``."""
     xp = namespace(a)
-    return {xp.complex64: xp.float32, xp.complex128: xp.float64}.get(a.dtype, a.dtype)
+    # Compared one by one: NumPy's dtypes and its scalar types are equal, but differ as keys.
+    return xp.float32 if a.dtype == xp.complex64 else xp.float64 if a.dtype == xp.complex128 else a.dtype
 
 
 def complex_dtype(a: Array) -> Any:
     """The complex dtype of the same precision as ``a``."""
     xp = namespace(a)
-    return {xp.float32: xp.complex64, xp.float64: xp.complex128}.get(a.dtype, a.dtype)
+    return xp.complex64 if a.dtype == xp.float32 else xp.complex128 if a.dtype == xp.float64 else a.dtype
 
 
 def empty(shape: tuple[int, ...], like: Array, dtype: Any = None) -> Array:
     """An uninitialised array of the kind, device and (unless given) dtype of ``like``."""
     if type(like) is np.ndarray:
-        return np.empty(shape, dtype=dtype or like.dtype)
-    return namespace(like).empty(shape, dtype=dtype or like.dtype, device=device(like))
+        return np.empty(shape, dtype=like.dtype if dtype is None else dtype)
+    dtype = like.dtype if dtype is None else dtype
+    return namespace(like).empty(shape, dtype=dtype, device=device(like))
 
 
 def zeros(shape: tuple[int, ...], like: Array, dtype: Any = None) -> Array:
     """A zero array of the kind, device and (unless given) dtype of ``like``."""
     if type(like) is np.ndarray:
-        return np.zeros(shape, dtype=dtype or like.dtype)
-    return namespace(like).zeros(shape, dtype=dtype or like.dtype, device=device(like))
+        return np.zeros(shape, dtype=like.dtype if dtype is None else dtype)
+    dtype = like.dtype if dtype is None else dtype
+    return namespace(like).zeros(shape, dtype=dtype, device=device(like))
 
 
 def as_namespace(a: Any, like: Array, name: str) -> Array:
@@ -173,9 +186,41 @@ def as_namespace(a: Any, like: Array, name: str) -> Array:
         return xp.asarray(a, dtype=real_dtype(like), device=device(like))
     a = as_array(a, name)
     if type(a) is np.ndarray and not is_numpy_array(like):
-        return xp.asarray(a, dtype=real_dtype(like), device=device(like))
+        # A copy: PyTorch would share read-only memory and could write to it.
+        return xp.asarray(a, dtype=real_dtype(like), device=device(like), copy=True)
     namespace(a, like)
     return xp.astype(a, real_dtype(like), copy=False)
+
+
+class Constant:
+    """An array that an operator holds, handed out in the kind, device and precision of its input.
+
+    A host array (NumPy) goes to any library and device, converted once and kept; an array of
+    another library meets only arrays of that library and device.
+    """
+
+    def __init__(self, a: Array):
+        self.array = a
+        self.complex = is_complex(a)
+        self._converted: dict[Any, Array] = {}
+
+    def like(self, x: Array) -> Array:
+        """This constant for use beside ``x``."""
+        dtype = complex_dtype(x) if self.complex else real_dtype(x)
+        if type(x) is np.ndarray and type(self.array) is np.ndarray:
+            if self.array.dtype == dtype:
+                return self.array
+            key: Any = np.dtype(dtype)
+        else:
+            key = (type(x), str(device(x)), str(dtype))
+        if key not in self._converted:
+            self._converted[key] = self._convert(x, dtype)
+        return self._converted[key]
+
+    def _convert(self, x: Array, dtype: Any) -> Array:
+        if type(self.array) is np.ndarray and type(x) is not np.ndarray:
+            return namespace(x).asarray(self.array, dtype=dtype, device=device(x), copy=True)
+        return namespace(self.array, x).astype(self.array, dtype, copy=False)
 
 
 def total(a: Array) -> float:
@@ -190,7 +235,10 @@ def inner(a: Array, b: Array) -> float:
     """Real inner product ``Re sum(conj(a) * b)``, accumulated in double precision."""
     if type(a) is np.ndarray and type(b) is np.ndarray:
         u, v = a.reshape(-1), b.reshape(-1)
-        if a.dtype == np.float32:
+        if u.dtype == v.dtype and u.dtype.kind == "c":
+            real = np.float32 if u.dtype == np.complex64 else np.float64
+            u, v = u.view(real), v.view(real)
+        if u.dtype == v.dtype == np.float32:
             return _chunked_dot(u, v)
         return float(np.vdot(u, v).real)
     xp = namespace(a, b)
@@ -224,6 +272,7 @@ def numpy_view(a: Array) -> np.ndarray:
     if is_torch_array(a):
         if a.device.type != "cpu":
             raise ValueError(f"expected host memory, got a {describe(a)}; move it with .cpu()")
+        _check_no_gradient(a)
         return np.asarray(a.detach().numpy())
     if is_cupy_array(a):
         raise ValueError(f"expected host memory, got a {describe(a)}; copy it with cupy.asnumpy")
@@ -271,31 +320,37 @@ def convert(a: Array, library: str) -> Array:
     if library == "numpy":
         return numpy_view(a)
     if library == "torch":
-        import torch
-
-        return a if is_torch_array(a) else torch.from_dlpack(a)
+        return a if is_torch_array(a) else importlib.import_module("torch").from_dlpack(a)
     if library == "cupy":
-        import cupy
-
-        return a if is_cupy_array(a) else cupy.from_dlpack(a)
-    import jax
-
-    return a if is_jax_array(a) else jax.dlpack.from_dlpack(a)
+        return a if is_cupy_array(a) else importlib.import_module("cupy").from_dlpack(a)
+    return a if is_jax_array(a) else importlib.import_module("jax.dlpack").from_dlpack(a)
 
 
 def _check_shareable(a: Array, library: str) -> None:
-    if is_torch_array(a) and a.requires_grad and library != "torch":
-        raise ValueError("the tensor requires gradients, which sharing would lose: pass tensor.detach()")
+    if is_torch_array(a) and library != "torch":
+        _check_no_gradient(a)
+        if library == "cupy" and a.device.type != "cuda":
+            raise ValueError("the tensor is in host memory: move it to the GPU with tensor.cuda()")
     if not isinstance(a, np.ndarray):
         return
     if any(stride < 0 for stride in a.strides):
-        raise ValueError("the array has negative strides (a flipped view): pass numpy.ascontiguousarray(array)")
+        raise ValueError(
+            "the array has negative strides (a flipped view): pass numpy.ascontiguousarray(array)"
+        )
     if not a.dtype.isnative:
-        raise ValueError(f"the array has foreign byte order ({a.dtype}): pass array.astype(array.dtype.newbyteorder('='))")
+        raise ValueError(
+            f"the array has foreign byte order ({a.dtype}): pass array.astype(array.dtype.newbyteorder('='))"
+        )
     if library in ("torch", "jax") and not a.flags.writeable:
         raise ValueError(f"the array is read-only, which {library} would ignore: pass array.copy()")
     if library == "cupy":
         raise ValueError("the array is in host memory: copy it to the GPU with cupy.asarray")
+
+
+def _check_no_gradient(a: Array) -> None:
+    """PyTorch records operations on such a tensor, and another library's would be missing from the record."""
+    if a.requires_grad and sys.modules["torch"].is_grad_enabled():
+        raise ValueError("the tensor requires gradients, which sharing would lose: pass tensor.detach()")
 
 
 def is_gpu(a: Array) -> bool:
@@ -306,3 +361,17 @@ def is_gpu(a: Array) -> bool:
 def is_cupy(xp: Namespace) -> bool:
     """Whether a namespace is CuPy's."""
     return bool(is_cupy_namespace(xp))
+
+
+def to_host(a: Array) -> np.ndarray:
+    """A NumPy array with the values of ``a``: an explicit copy from a GPU, a view in host memory."""
+    if is_cupy_array(a):
+        return np.asarray(a.get())
+    if is_torch_array(a):
+        return np.asarray(a.detach().cpu().numpy())
+    return numpy_view(a)
+
+
+def from_host(a: np.ndarray, like: Array) -> Array:
+    """A copy of a NumPy array as an array of the kind and device of ``like``."""
+    return a if is_numpy_array(like) else namespace(like).asarray(a, device=device(like))
