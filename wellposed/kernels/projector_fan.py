@@ -53,7 +53,7 @@ def first_beyond(offsets: Any, slopes: Any, row: Any, begin: Any, end: Any, risi
 
 @inline
 def rays_on_row(offsets: Any, slopes: Any, row: Any, group: Any, n_columns: Any) -> Any:
-    """First and last (exclusive) ray of the group with weight on the row: columns met from -1 to ``n_columns``."""
+    """First and last (exclusive) ray of the group that meets the row from column -1 to ``n_columns``."""
     rising = group[RISING] == 1
     real = offsets.dtype.type
     before, after = (real(-1), real(n_columns)) if rising else (real(n_columns), real(-1))
@@ -64,7 +64,14 @@ def rays_on_row(offsets: Any, slopes: Any, row: Any, group: Any, n_columns: Any)
 
 @kernel("r2 r2 j2 j1 r2 r2 r2 w2")
 def forward(
-    image: Any, transposed: Any, groups: Any, starts: Any, offsets: Any, slopes: Any, lengths: Any, sinogram: Any
+    image: Any,
+    transposed: Any,
+    groups: Any,
+    starts: Any,
+    offsets: Any,
+    slopes: Any,
+    lengths: Any,
+    sinogram: Any,
 ) -> None:
     """Line integrals of the image. ``starts[a] : starts[a + 1]`` are the groups of angle ``a``."""
     for a in prange(sinogram.shape[0]):
@@ -110,7 +117,9 @@ def scatter_row(offsets: Any, slopes: Any, row: Any, group: Any, weighted: Any, 
 
 
 @inline
-def scatter_group(offsets: Any, slopes: Any, group: Any, weighted: Any, top: Any, n_rows: Any, near: Any, far: Any) -> None:
+def scatter_group(
+    offsets: Any, slopes: Any, group: Any, weighted: Any, top: Any, n_rows: Any, near: Any, far: Any
+) -> None:
     """`scatter_row` for the rows of a tile that starts at row ``top`` of ``n_rows``."""
     real = near.dtype.type
     for r in range(near.shape[0]):

@@ -54,7 +54,15 @@ def shear_tables(
     begin = np.where(seen.any(axis=1), seen.argmax(axis=1), 0)
     end = np.where(seen.any(axis=1), len(detectors) - seen[:, ::-1].argmax(axis=1), 0)
     step = (position[:, -1] - position[:, 0]) / max(len(detectors) - 1, 1)
-    columns = [transposed, _fixed(base), _fixed(-SUBPIXELS * slope), _fixed(position[:, 0]), _fixed(step), begin, end]
+    columns = [
+        transposed,
+        _fixed(base),
+        _fixed(-SUBPIXELS * slope),
+        _fixed(position[:, 0]),
+        _fixed(step),
+        begin,
+        end,
+    ]
     return ShearTables(
         lines=np.ascontiguousarray(np.stack([np.asarray(c, np.int64) for c in columns], axis=1)),
         taps=np.ascontiguousarray(taps),
@@ -95,7 +103,9 @@ class RayTables(NamedTuple):
     lengths: np.ndarray
 
 
-def ray_tables(shape: tuple[int, int], points: np.ndarray, directions: np.ndarray, pixel_size: float) -> RayTables:
+def ray_tables(
+    shape: tuple[int, int], points: np.ndarray, directions: np.ndarray, pixel_size: float
+) -> RayTables:
     """Tables for the rays of a fan, from its source at ``points`` along ``directions``.
 
     Both are ``(n_angles, n_detectors, 2)`` and hold (x, y); directions point from source to detector.
