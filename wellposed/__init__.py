@@ -21,14 +21,25 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Box": "functionals.indicators",
+    "ElasticNet": "functionals.elastic_net",
     "Functional": "functionals._base",
+    "GroupL2": "functionals.groups",
+    "HuberLoss": "functionals.robust",
+    "KullbackLeibler": "functionals.kullback_leibler",
     "L1": "functionals.norms",
+    "L1Loss": "functionals.robust",
+    "L2Ball": "functionals.balls",
     "LeastSquares": "functionals.datafits",
     "LinearOperator": "operators._base",
+    "LogisticLoss": "functionals.logistic",
     "NonNegative": "functionals.indicators",
+    "NuclearNorm": "functionals.low_rank",
     "Objective": "functionals.objective",
     "Parameter": "functionals.parameter",
+    "Simplex": "functionals.balls",
+    "SmoothedTotalVariation": "functionals.tv",
     "SquaredL2": "functionals.norms",
+    "TotalGeneralizedVariation": "functionals.tgv",
     "TotalVariation": "functionals.tv",
 }
 

@@ -101,8 +101,12 @@ class Functional:
         return y
 
     def dual_scale(self, y: Array) -> float:
-        """The largest ``s <= 1`` for which ``s * y`` is in the domain of the conjugate; 0 if none is known."""
+        """The largest ``s <= 1`` with ``s * y`` in the domain of the conjugate; 0 if none is known."""
         return 1.0
+
+    def _conjugate_gradient(self, y: Array) -> Array:
+        """The gradient of the conjugate, for strongly convex functionals."""
+        raise TypeError(f"the conjugate of {self} has no known gradient")
 
     # --- structure ----------------------------------------------------------------------------
 
@@ -117,8 +121,18 @@ class Functional:
         return ()
 
     def factor(self, shape: Shape) -> tuple[Functional, LinearOperator | None]:
-        """This functional on arrays of ``shape`` as ``(f, K)`` with value ``f(K x)``; ``None`` is the identity."""
+        """This functional on arrays of ``shape`` as ``(f, K)``, value ``f(K x)``; ``None``: the identity."""
         return self, None
+
+    def traits_on(self, shape: Shape) -> Traits:
+        """The traits on arrays of ``shape``: the norm of an operator inside may depend on it."""
+        f, K = self.factor(shape)
+        traits = self.traits
+        if K is None or traits.lipschitz is None or not f.traits.lipschitz:
+            return traits
+        return dataclasses.replace(
+            traits, lipschitz=min(traits.lipschitz, f.traits.lipschitz * K.norm() ** 2)
+        )
 
     def prox_and_value(self, x: Array, step: Any = 1.0) -> tuple[Array, float]:
         """The proximal point and the value there."""
@@ -181,6 +195,16 @@ class Functional:
     def shifted(self, b: Array) -> Functional:
         """The functional ``x -> f(x - b)``."""
         return Shifted(self, arrays.as_floating(b, "b"))
+
+
+def step_for(x: Array, step: Any) -> Any:
+    """``step`` as a Python number or an array like ``x``, so that it does not widen the dtype of ``x``."""
+    if getattr(step, "shape", ()) != ():
+        return arrays.as_namespace(step, x, "step")
+    step = float(step)
+    if not step > 0:
+        raise ValueError(f"the step of a proximal map must be positive, got {step}")
+    return step
 
 
 def _fields(f: Functional) -> list[Any]:
@@ -250,7 +274,7 @@ class Weighted(Functional):
         t = self.f.traits
         return dataclasses.replace(
             t,
-            lipschitz=None if t.lipschitz is None else self.c * t.lipschitz,
+            lipschitz=None if t.lipschitz is None else (self.c * t.lipschitz if self.c else 0.0),
             strong_convexity=self.c * t.strong_convexity,
         )
 
@@ -267,6 +291,8 @@ class Weighted(Functional):
         return Weighted(self.weight, f), K
 
     def __call__(self, x: Array) -> float:
+        if self.c == 0 and not self.f.traits.indicator:
+            return 0.0
         value = self.f(x)
         return value if math.isinf(value) else self.c * value
 
@@ -287,6 +313,9 @@ class Weighted(Functional):
         if self.c == 0:
             return self.f._conjugate(y) if self.f.traits.indicator else Zero()._conjugate(y)
         return self.c * self.f._conjugate(y / self.c)
+
+    def _conjugate_gradient(self, y: Array) -> Array:
+        return self.f._conjugate_gradient(y / self.c)
 
     def project_dual(self, y: Array) -> Array:
         if self.c == 0:
@@ -313,7 +342,8 @@ class Composed(Functional):
     def __post_init__(self) -> None:
         if self.f.shape is not None and self.f.shape != self.operator.range_shape:
             raise ValueError(
-                f"{self.f} takes arrays of shape {self.f.shape}, {self.operator!r} gives {self.operator.range_shape}"
+                f"{self.f} takes arrays of shape {self.f.shape}, "
+                f"{self.operator!r} gives {self.operator.range_shape}"
             )
 
     @property
@@ -396,6 +426,9 @@ class Shifted(Functional):
     def _conjugate(self, y: Array) -> float:
         return self.f._conjugate(y) + arrays.inner(y, self.b)
 
+    def _conjugate_gradient(self, y: Array) -> Array:
+        return self.b + self.f._conjugate_gradient(y)
+
     def project_dual(self, y: Array) -> Array:
         return self.f.project_dual(y)
 
@@ -447,10 +480,20 @@ class Conjugate(Functional):
 
     def prox(self, x: Array, step: Any = 1.0) -> Array:
         """By Moreau's identity: ``x - step * prox(f, x / step, 1 / step)``."""
+        step = step_for(x, step)
         return x - step * self.f.prox(x / step, 1 / step)
+
+    def gradient(self, x: Array) -> Array:
+        return self.f._conjugate_gradient(x)
 
     def _conjugate(self, y: Array) -> float:
         return self.f(y)
+
+    def project_dual(self, y: Array) -> Array:
+        return y if math.isfinite(self.f(y)) else self.f.prox(y, 1.0)
+
+    def dual_scale(self, y: Array) -> float:
+        return 1.0 if math.isfinite(self.f(y)) else 0.0
 
     def __str__(self) -> str:
         return f"({self.f})*"

@@ -9,7 +9,7 @@ from typing import Any
 
 from wellposed import arrays
 from wellposed.arrays import Array
-from wellposed.functionals._base import Functional, Shape, Traits
+from wellposed.functionals._base import Functional, Shape, Traits, step_for
 from wellposed.operators._base import LinearOperator
 
 
@@ -85,7 +85,9 @@ class DataFit(Functional):
 
     def prox(self, x: Array, step: Any = 1.0) -> Array:
         if self.A is not None:
-            raise TypeError(f"{self} has no proximal map in closed form, since its operator is not the identity")
+            raise TypeError(
+                f"{self} has no proximal map in closed form, since its operator is not the identity"
+            )
         return self._loss_prox(x, step)
 
     def _loss_prox(self, u: Array, step: Any) -> Array:
@@ -148,6 +150,7 @@ class LeastSquares(DataFit):
         return 1.0 if self.weights is None else self.weights
 
     def _loss_prox(self, u: Array, step: Any) -> Array:
+        step = step_for(u, step)
         scale = step if self.weights is None else step * self.weights
         return (u + scale * self.b) / (1 + scale)
 
@@ -167,9 +170,23 @@ class LeastSquares(DataFit):
             return y
         return arrays.namespace(y).where(self.weights > 0, y, 0.0 * y)
 
+    def dual_scale(self, y: Array) -> float:
+        return 1.0 if self.weights is None or math.isfinite(self._conjugate(y)) else 0.0
+
+    def _conjugate_gradient(self, y: Array) -> Array:
+        return self.b + (y if self.weights is None else y / self.weights)
+
+
+def check_real(fit: DataFit) -> None:
+    """Refuse complex data, for losses that are defined for real data only."""
+    if arrays.is_complex(fit.b):
+        raise TypeError(
+            f"{type(fit).__name__} takes real data, got {fit.b.dtype}; take LeastSquares or L1Loss"
+        )
+
 
 def check_weights(weights: Array, shape: Shape | None) -> Array:
-    """``weights`` if they are finite, at least 0 and of the right shape; an error that says what is wrong if not."""
+    """``weights`` if they are finite, at least 0 and of the right shape; else an error that says why."""
     xp = arrays.namespace(weights)
     arrays.check_finite(weights, "weights")
     if shape is not None and tuple(weights.shape) != shape:
@@ -177,3 +194,8 @@ def check_weights(weights: Array, shape: Shape | None) -> Array:
     if bool(xp.any(weights < 0)):
         raise ValueError(f"weights must be at least 0, the smallest is {float(xp.min(weights)):g}")
     return weights
+
+
+def as_weights(weights: Array, shape: Shape | None = None) -> Array:
+    """``weights`` as a floating array that is finite and at least 0; an error that says why if it is not."""
+    return check_weights(arrays.as_floating(weights, "weights"), shape)

@@ -8,8 +8,8 @@ from typing import Any
 
 from wellposed import arrays
 from wellposed.arrays import Array
-from wellposed.functionals._base import Functional, Traits
-from wellposed.functionals.datafits import check_weights
+from wellposed.functionals._base import Functional, Traits, step_for
+from wellposed.functionals.datafits import as_weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class L1(Functional):
 
     def __post_init__(self) -> None:
         if self.weights is not None:
-            object.__setattr__(self, "weights", check_weights(arrays.as_floating(self.weights, "weights"), None))
+            object.__setattr__(self, "weights", as_weights(self.weights))
 
     @property
     def traits(self) -> Traits:
@@ -52,10 +52,12 @@ class L1(Functional):
 
     def prox(self, x: Array, step: Any = 1.0) -> Array:
         xp = arrays.namespace(x)
-        threshold = step * self._w(x)
+        threshold = step_for(x, step) * self._w(x)
         if arrays.is_complex(x):
             size = xp.abs(x)
-            return x * (xp.where(size > threshold, size - threshold, 0.0 * size) / xp.where(size > 0, size, size + 1))
+            return x * (
+                xp.where(size > threshold, size - threshold, 0.0 * size) / xp.where(size > 0, size, size + 1)
+            )
         return x - xp.clip(x, -threshold, threshold)
 
     def _conjugate(self, y: Array) -> float:
@@ -66,11 +68,11 @@ class L1(Functional):
         xp = arrays.namespace(y)
         w = self._w(y)
         if arrays.is_complex(y):
-            return _shrink(y, xp.abs(y), w)
+            return shrink(y, xp.abs(y), w)
         return xp.clip(y, -w, w)
 
     def dual_scale(self, y: Array) -> float:
-        return _scale_into(arrays.namespace(y).abs(y), self._w(y))
+        return scale_into(y, arrays.namespace(y).abs(y), self._w(y))
 
     def __str__(self) -> str:
         return "L1"
@@ -101,10 +103,13 @@ class SquaredL2(Functional):
         return v
 
     def prox(self, x: Array, step: Any = 1.0) -> Array:
-        return x / (1 + step)
+        return x / (1 + step_for(x, step))
 
     def _conjugate(self, y: Array) -> float:
         return 0.5 * arrays.inner(y, y)
+
+    def _conjugate_gradient(self, y: Array) -> Array:
+        return y
 
     def __str__(self) -> str:
         return "SquaredL2"
@@ -127,6 +132,10 @@ class L21(Functional):
     axes: tuple[int, ...] = (0,)
     weights: Array | None = None
 
+    def __post_init__(self) -> None:
+        if self.weights is not None:
+            object.__setattr__(self, "weights", as_weights(self.weights))
+
     @property
     def traits(self) -> Traits:
         return Traits(homogeneous=True)
@@ -143,35 +152,43 @@ class L21(Functional):
         return arrays.total(self._w(x) * self._sizes(x))
 
     def prox(self, x: Array, step: Any = 1.0) -> Array:
-        return x - _shrink(x, self._sizes(x), step * self._w(x))
+        return x - shrink(x, self._sizes(x), step_for(x, step) * self._w(x), inside=False)
 
     def _conjugate(self, y: Array) -> float:
         return math.inf if bool(arrays.namespace(y).any(self._sizes(y) > self._w(y))) else 0.0
 
     def project_dual(self, y: Array) -> Array:
-        return _shrink(y, self._sizes(y), self._w(y))
+        return shrink(y, self._sizes(y), self._w(y))
 
     def dual_scale(self, y: Array) -> float:
-        return _scale_into(self._sizes(y), self._w(y))
+        return scale_into(y, self._sizes(y), self._w(y))
 
     def __str__(self) -> str:
         return "L21"
 
 
-def _shrink(y: Array, sizes: Array, radius: Any) -> Array:
-    """``y`` projected onto the balls ``sizes <= radius``; safely inside in spite of rounding."""
+def shrink(y: Array, sizes: Array, radius: Any, inside: bool = True) -> Array:
+    """``y`` projected onto the balls ``sizes <= radius``; with ``inside`` safely so, in spite of rounding."""
     xp = arrays.namespace(y)
     outside = sizes > radius
-    inside_factor = 1 - 4 * float(xp.finfo(sizes.dtype).eps)
-    factor = xp.where(outside, inside_factor * radius / xp.where(outside, sizes, 0 * sizes + 1), 0 * sizes + 1)
+    shrunk = radius * (1 - rounding(y, sizes)) if inside else radius
+    factor = xp.where(outside, shrunk / xp.where(outside, sizes, 0 * sizes + 1), 0 * sizes + 1)
     return y * factor
 
 
-def _scale_into(sizes: Array, radius: Any) -> float:
-    """The largest ``s <= 1`` with ``s * sizes <= radius`` everywhere."""
+def scale_into(y: Array, sizes: Array, radius: Any) -> float:
+    """The largest ``s <= 1`` with ``s * sizes <= radius``, where ``sizes`` are norms of parts of ``y``."""
     xp = arrays.namespace(sizes)
     radius = radius + 0 * sizes
     outside = sizes > radius
+    if not bool(xp.any(outside)):
+        return 1.0
     ratios = xp.where(outside, radius / xp.where(outside, sizes, 0 * sizes + 1), 0 * sizes + 1)
-    return float(xp.min(ratios)) * (1 - 1e-7 if bool(xp.any(outside)) else 1.0)
+    return float(xp.min(ratios)) * (1 - rounding(y, sizes))
 
+
+def rounding(y: Array, sizes: Array) -> float:
+    """Relative margin that covers the rounding of ``sizes``, each the norm of an equal part of ``y``."""
+    joined = float(math.prod(y.shape) / max(math.prod(sizes.shape), 1))
+    eps = float(arrays.namespace(sizes).finfo(sizes.dtype).eps)
+    return float((4 + joined) * eps)

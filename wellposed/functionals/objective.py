@@ -5,11 +5,15 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wellposed import arrays
 from wellposed.arrays import Array
 from wellposed.functionals._base import Functional, Shape, Traits
+from wellposed.functionals.parameter import is_weight
+
+if TYPE_CHECKING:
+    from wellposed.operators._base import LinearOperator
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +67,15 @@ class Objective(Functional):
             conjugate=len(each) == 1 and each[0].conjugate,
         )
 
+    def traits_on(self, shape: Shape) -> Traits:
+        each = [term.traits_on(shape) for term in self.terms]
+        if any(t.lipschitz is None for t in each):
+            return self.traits
+        return dataclasses.replace(self.traits, lipschitz=sum(t.lipschitz or 0.0 for t in each))
+
+    def factor(self, shape: Shape) -> tuple[Functional, LinearOperator | None]:
+        return self.terms[0].factor(shape) if len(self.terms) == 1 else (self, None)
+
     def __call__(self, x: Array) -> float:
         return math.fsum(values) if math.inf not in (values := [term(x) for term in self.terms]) else math.inf
 
@@ -82,7 +95,9 @@ class Objective(Functional):
 
     def prox(self, x: Array, step: Any = 1.0) -> Array:
         if len(self.terms) > 1:
-            raise TypeError(f"the sum {self} has no proximal map in closed form; minimise it with wellposed.minimize")
+            raise TypeError(
+                f"the sum {self} has no proximal map in closed form; minimise it with wellposed.minimize"
+            )
         return self.terms[0].prox(x, step)
 
     def _conjugate(self, y: Array) -> float:
@@ -90,7 +105,22 @@ class Objective(Functional):
             raise TypeError(f"the conjugate of the sum {self} has no known value")
         return self.terms[0]._conjugate(y)
 
+    def project_dual(self, y: Array) -> Array:
+        return self.terms[0].project_dual(y) if len(self.terms) == 1 else y
+
+    def dual_scale(self, y: Array) -> float:
+        return self.terms[0].dual_scale(y) if len(self.terms) == 1 else 1.0
+
+    def shifted(self, b: Array) -> Functional:
+        return Objective(tuple(term.shifted(b) for term in self.terms))
+
+    def __matmul__(self, operator: Any) -> Functional:
+        terms = [Functional.__matmul__(term, operator) for term in self.terms]
+        return NotImplemented if NotImplemented in terms else Objective(tuple(terms))
+
     def __rmul__(self, weight: Any) -> Functional:
+        if not is_weight(weight):
+            return NotImplemented
         return Objective(tuple(weight * term for term in self.terms))
 
     __mul__ = __rmul__

@@ -75,3 +75,12 @@ def current(value: Any) -> Any:
 def is_weight(value: Any) -> bool:
     """Whether ``value`` can multiply a functional."""
     return isinstance(value, (int, float, np.floating, np.integer, Parameter)) and not isinstance(value, bool)
+
+
+def positive(value: Any, name: str, zero_allowed: bool = False) -> None:
+    """Raise `ValueError` unless a number or a scalar parameter is finite and positive."""
+    number = float(current(value))
+    if not math.isfinite(number) or number < 0 or (number == 0 and not zero_allowed):
+        raise ValueError(
+            f"{name} must be finite and {'at least 0' if zero_allowed else 'positive'}, got {number}"
+        )

@@ -1,0 +1,157 @@
+"""Data fits that outliers move little: Huber's loss and the L1 loss."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from wellposed import arrays
+from wellposed.arrays import Array
+from wellposed.functionals._base import Traits, step_for
+from wellposed.functionals.datafits import DataFit, check_real, check_weights
+from wellposed.functionals.norms import L1
+from wellposed.functionals.parameter import Parameter, current, positive
+
+
+@dataclass(frozen=True, eq=False)
+class HuberLoss(DataFit):
+    r"""Half the square of small residuals, and linear for large ones.
+
+    .. math:: f(x) = \sum_i h((A x - b)_i), \qquad
+        h(r) = \begin{cases} r^2 / 2 & |r| \le \delta \\ \delta |r| - \delta^2 / 2 & |r| > \delta \end{cases}
+
+    Parameters
+    ----------
+    A : LinearOperator or None
+        ``None`` is the identity.
+    b : array
+        Real data, of the shape of the range of ``A``.
+    delta : float or Parameter
+        The residual from which the loss is linear, in the units of ``b``; positive.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, the data are not finite, or ``delta`` is not positive.
+
+    Notes
+    -----
+    The gradient of :math:`h` is :math:`r` clipped to :math:`[-\delta, \delta]`, with Lipschitz constant 1;
+    the conjugate of the loss is :math:`\tfrac12\|y\|^2 + \langle y, b\rangle` on :math:`|y_i| \le \delta`.
+    Source: P. J. Huber, Robust estimation of a location parameter, 1964.
+
+    Examples
+    --------
+    >>> import numpy as np, wellposed as wp
+    >>> wp.HuberLoss(None, np.array([0.0, 10.0]), delta=1.0)(np.array([1.0, 0.0]))
+    10.0
+    """
+
+    delta: float | Parameter
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_real(self)
+        positive(self.delta, "delta of HuberLoss")
+
+    @property
+    def _d(self) -> float:
+        return float(current(self.delta))
+
+    def _loss_traits(self) -> Traits:
+        return Traits(lipschitz=1.0, separable=True)
+
+    def _loss(self, u: Array) -> float:
+        xp = arrays.namespace(u, self.b)
+        size = xp.abs(u - self.b)
+        near = xp.clip(size, None, self._d)
+        return arrays.total(near * (size - 0.5 * near))
+
+    def _slope(self, u: Array) -> Array:
+        return arrays.namespace(u, self.b).clip(u - self.b, -self._d, self._d)
+
+    def _curvature(self, u: Array) -> Array:
+        xp = arrays.namespace(u, self.b)
+        r = u - self.b
+        return xp.astype(xp.abs(r) <= self._d, r.dtype)
+
+    def _loss_prox(self, u: Array, step: Any) -> Array:
+        step = step_for(u, step)
+        r = u - self.b
+        return u - step * arrays.namespace(u, self.b).clip(r / (1 + step), -self._d, self._d)
+
+    def _conjugate(self, y: Array) -> float:
+        xp = arrays.namespace(y, self.b)
+        if bool(xp.any(xp.abs(y) > self._d)):
+            return math.inf
+        return 0.5 * arrays.inner(y, y) + arrays.inner(y, self.b)
+
+    def project_dual(self, y: Array) -> Array:
+        return arrays.namespace(y).clip(y, -self._d, self._d)
+
+    def dual_scale(self, y: Array) -> float:
+        return L1().dual_scale(y / self._d)
+
+
+@dataclass(frozen=True, eq=False)
+class L1Loss(DataFit):
+    r"""Sum of absolute residuals, for noise with outliers such as salt and pepper.
+
+    .. math:: f(x) = \sum_i w_i |(A x - b)_i|
+
+    Parameters
+    ----------
+    A : LinearOperator or None
+        ``None`` is the identity.
+    b : array
+        Data, of the shape of the range of ``A``.
+    weights : array, optional
+        ``w >= 0``, of the shape of ``b``.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, or data or weights are not finite, or a weight is negative.
+
+    Notes
+    -----
+    Not differentiable. The conjugate of the loss is :math:`\langle y, b\rangle` on :math:`|y_i| \le w_i`.
+
+    Examples
+    --------
+    >>> import numpy as np, wellposed as wp
+    >>> wp.L1Loss(None, np.array([0.0, 10.0]))(np.array([1.0, 0.0]))
+    11.0
+    """
+
+    weights: Array | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.weights is not None:
+            weights = arrays.as_namespace(self.weights, self.b, "weights")
+            object.__setattr__(self, "weights", check_weights(weights, tuple(self.b.shape)))
+
+    @property
+    def _norm(self) -> L1:
+        return L1(self.weights)
+
+    def _loss_traits(self) -> Traits:
+        return Traits(separable=True)
+
+    def _loss(self, u: Array) -> float:
+        return self._norm(u - self.b)
+
+    def _loss_prox(self, u: Array, step: Any) -> Array:
+        return self.b + self._norm.prox(u - self.b, step)
+
+    def _conjugate(self, y: Array) -> float:
+        value = self._norm._conjugate(y)
+        return value if math.isinf(value) else arrays.inner(y, self.b)
+
+    def project_dual(self, y: Array) -> Array:
+        return self._norm.project_dual(y)
+
+    def dual_scale(self, y: Array) -> float:
+        return self._norm.dual_scale(y)
