@@ -7,6 +7,7 @@ into ``out``) and, where one exists, a closed form of the norm in ``_norm``.
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -15,14 +16,12 @@ import numpy as np
 
 from wellposed import arrays
 from wellposed.arrays import Array
+from wellposed.operators._bounds import collatz_wielandt_bound, lanczos_bound
 
 if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator as ScipyOperator
 
 Shape = tuple[int, ...]
-
-REORTHOGONALISE_BELOW = 1 << 18
-"""Size up to which `lanczos_bound` keeps all its vectors."""
 
 
 class LinearOperator:
@@ -39,8 +38,12 @@ class LinearOperator:
     :math:`\langle A x, y\rangle = \langle x, A^* y\rangle` to rounding, ``A.norm()`` is an upper
     bound of the largest singular value. Operators compose: ``A @ B``, ``A + B``, ``A - B``,
     ``2 * A``, ``A.gram`` (that is ``A.T @ A``), `stack`. Complex arrays are taken with the real
-    inner product :math:`\mathrm{Re}\sum \bar a b`.
+    inner product :math:`\mathrm{Re}\sum \bar a b`. Arrays are taken and given back in their kind, on
+    their device, in their precision; an ``out`` is written in place and must not overlap the input.
     """
+
+    # NumPy leaves `number * A` to this class, and refuses `array * A`.
+    __array_ufunc__ = None
 
     complex_domain = False
     complex_range = False
@@ -65,51 +68,84 @@ class LinearOperator:
         """An upper bound of the norm; a closed form where one exists."""
         return collatz_wielandt_bound(self) if self.nonnegative else lanczos_bound(self)
 
-    def solve_normal(self, tau: float, y: Array) -> Array:
-        r""":math:`(I + \tau A^*A)^{-1} y`, for operators that have a closed form (see `has_solve_normal`)."""
-        raise TypeError(f"{type(self).__name__} has no closed form of (I + tau A*A)^-1")
+    def _solve_normal(self, tau: float, y: Array) -> Array:
+        """``(I + tau A*A)^-1 y`` of a checked ``y``, where a closed form exists."""
+        raise TypeError(f"{type(self).__name__} does not define _solve_normal")
 
     @property
     def has_solve_normal(self) -> bool:
         """Whether `solve_normal` has a closed form here."""
-        return type(self).solve_normal is not LinearOperator.solve_normal
+        return type(self)._solve_normal is not LinearOperator._solve_normal
+
+    @property
+    def data(self) -> tuple[Array, ...]:
+        """Arrays inside that tie the operator to their library and device; empty where it takes any."""
+        return ()
 
     # --- application --------------------------------------------------------------------------
 
     def __call__(self, x: Array, out: Array | None = None) -> Array:
         """Apply the operator: ``A(x)``; the result is written into ``out`` if that is given."""
         x = self._check_input(x, self.domain_shape, self.complex_domain)
+        dtype = arrays.complex_dtype(x) if self.complex_range else arrays.real_dtype(x)
         if out is None:
-            out = arrays.empty(self.range_shape, x, self._dtype(x, self.complex_range))
+            out = arrays.empty(self.range_shape, x, dtype)
+        else:
+            self._check_output(out, self.range_shape, x, dtype)
         self._apply(x, out)
         return out
 
     def apply_adjoint(self, y: Array, out: Array | None = None) -> Array:
         """Apply the adjoint: the same as ``A.T(y)``."""
         y = self._check_input(y, self.range_shape, self.complex_range)
+        dtype = arrays.complex_dtype(y) if self.complex_domain else arrays.real_dtype(y)
         if out is None:
-            out = arrays.empty(self.domain_shape, y, self._dtype(y, self.complex_domain))
+            out = arrays.empty(self.domain_shape, y, dtype)
+        else:
+            self._check_output(out, self.domain_shape, y, dtype)
         self._apply_adjoint(y, out)
         return out
 
+    def solve_normal(self, tau: float, y: Array) -> Array:
+        r""":math:`(I + \tau A^*A)^{-1} y` for ``tau >= 0``, where a closed form exists (`has_solve_normal`).
+
+        Raises
+        ------
+        TypeError
+            If the operator has no closed form.
+        ValueError
+            If ``tau`` is negative or not finite, or ``y`` has another shape than ``domain_shape``.
+        """
+        if not self.has_solve_normal:
+            raise TypeError(f"{self!r} has no closed form of (I + tau A*A)^-1: use conjugate gradients")
+        tau = float(tau)
+        if not (math.isfinite(tau) and tau >= 0):
+            raise ValueError(f"tau must be finite and at least 0, got {tau}")
+        return self._solve_normal(tau, self._check_input(y, self.domain_shape, self.complex_domain))
+
     def _check_input(self, x: Array, shape: Shape, complex_allowed: bool) -> Array:
-        if not (type(x) is np.ndarray and x.dtype in (np.float32, np.float64) and x.flags.c_contiguous):
+        if not (type(x) is np.ndarray and x.dtype in (np.float32, np.float64)):
             x = arrays.as_floating(x, f"the input of {self!r}", complex_allowed)
-            if type(x) is np.ndarray:
-                x = np.ascontiguousarray(x)
-            elif hasattr(x, "is_contiguous"):
-                x = x.contiguous()
-            if complex_allowed and not arrays.is_complex(x):
-                x = arrays.namespace(x).astype(x, arrays.complex_dtype(x))
-        elif complex_allowed:
-            x = x.astype(arrays.complex_dtype(x))
         if tuple(x.shape) != shape:
             raise ValueError(f"{self!r} takes arrays of shape {shape}, got {tuple(x.shape)}")
-        return x
+        if complex_allowed and not arrays.is_complex(x):
+            x = arrays.namespace(x).astype(x, arrays.complex_dtype(x))
+        return arrays.contiguous(x)
 
-    @staticmethod
-    def _dtype(x: Array, complex_wanted: bool) -> Any:
-        return arrays.complex_dtype(x) if complex_wanted else arrays.real_dtype(x)
+    def _check_output(self, out: Array, shape: Shape, x: Array, dtype: Any) -> None:
+        if not isinstance(out, type(x)):
+            arrays.namespace(x, out)
+        if tuple(out.shape) != shape or out.dtype != dtype:
+            wanted = np.dtype(dtype) if type(x) is np.ndarray else dtype
+            raise ValueError(
+                f"{self!r} needs an out of shape {shape} and {wanted}, got {tuple(out.shape)}, {out.dtype}"
+            )
+        if not arrays.is_contiguous(out):
+            raise ValueError(f"the out of {self!r} must be C-contiguous")
+        if type(out) is np.ndarray and not out.flags.writeable:
+            raise ValueError(f"the out of {self!r} is read-only")
+        if type(out) is np.ndarray and np.may_share_memory(out, x):
+            raise ValueError(f"the out of {self!r} overlaps its input: give it memory of its own")
 
     # --- properties ---------------------------------------------------------------------------
 
@@ -127,7 +163,7 @@ class LinearOperator:
         return Adjoint(self)
 
     @property
-    def T(self) -> LinearOperator:  # noqa: N802
+    def T(self) -> LinearOperator:
         """Short for `adjoint`."""
         return self.adjoint
 
@@ -148,7 +184,10 @@ class LinearOperator:
         return to_scipy(self, dtype)
 
     def to_dense(self, dtype: Any = np.float64) -> np.ndarray:
-        """The matrix of this operator on flattened real arrays, for small operators and tests."""
+        """The matrix of this operator on flattened real arrays, for small operators and tests.
+
+        A complex operator gives a complex matrix, of its values on real arrays.
+        """
         rows, columns = self.shape
         kind = np.result_type(dtype, np.complex64) if self.complex_range else np.dtype(dtype)
         matrix = np.empty((rows, columns), kind)
@@ -187,11 +226,13 @@ class LinearOperator:
         return (-1.0) * self
 
     def __rmul__(self, scale: Any) -> LinearOperator:
-        if not isinstance(scale, (int, float)):
+        if not isinstance(scale, numbers.Real):
             return NotImplemented
         from wellposed.operators.algebra import Scaled
 
         return Scaled(float(scale), self)
+
+    __mul__ = __rmul__
 
 
 class Adjoint(LinearOperator):
@@ -214,6 +255,10 @@ class Adjoint(LinearOperator):
         return self.operator.norm()
 
     @property
+    def data(self) -> tuple[Array, ...]:
+        return self.operator.data
+
+    @property
     def adjoint(self) -> LinearOperator:
         return self.operator
 
@@ -230,64 +275,3 @@ def as_shape(shape: Any, name: str) -> Shape:
     if not sizes or min(sizes) < 1:
         raise ValueError(f"{name} must hold positive sizes, got {shape!r}")
     return sizes
-
-
-def collatz_wielandt_bound(A: LinearOperator, steps: int = 8, wanted: float = 1.02) -> float:
-    r"""Rigorous upper bound of the norm of an operator with entries at least 0.
-
-    For every positive vector ``v`` the largest eigenvalue of :math:`A^*A` is at most
-    :math:`\max_j (A^*A v)_j / v_j` (Collatz and Wielandt). Power iterations from the vector of
-    ones make the bound tight; they stop once it is within ``wanted`` of the Rayleigh quotient.
-    """
-    v = np.ones(A.domain_shape)
-    bound = math.inf
-    for _ in range(steps):
-        w = A.apply_adjoint(A(v))
-        bound = min(bound, float(np.max(w / v)))
-        rayleigh = arrays.inner(v, w) / arrays.inner(v, v)
-        if bound == 0.0 or bound <= wanted**2 * rayleigh:
-            break
-        v = np.maximum(w, 1e-3 * float(w.max())) / float(w.max())
-    rounding = 1.0 + 1e-10
-    return math.sqrt(bound) * rounding
-
-
-def lanczos_bound(A: LinearOperator, steps: int = 40, failure: float = 1e-6) -> float:
-    r"""Upper bound of the norm from Lanczos steps on :math:`A^*A` with a random start (fixed seed).
-
-    After ``k`` steps in dimension ``n`` the largest Ritz value :math:`\theta` satisfies
-    :math:`\lambda_{\max} \le \theta / (1 - \epsilon)` except with probability
-    :math:`1.648 \sqrt{n} \exp(-\sqrt{\epsilon} (2k - 1))` (Kuczynski and Wozniakowski, 1992);
-    :math:`\epsilon` is set so that this probability is ``failure``. When the Krylov space is
-    exhausted first, the Ritz value is exact.
-    """
-    size = math.prod(A.domain_shape)
-    generator = np.random.default_rng(20240229)
-    v = generator.standard_normal(size)
-    if A.complex_domain:
-        v = v + 1j * generator.standard_normal(size)
-    basis = [v / np.linalg.norm(v)]
-    diagonal: list[float] = []
-    off_diagonal: list[float] = []
-    exhausted = False
-    for _ in range(min(steps, size)):
-        w = np.asarray(A.apply_adjoint(A(basis[-1].reshape(A.domain_shape)))).reshape(-1)
-        diagonal.append(float(np.vdot(basis[-1], w).real))
-        for u in basis:
-            w = w - np.vdot(u, w) * u
-        beta = float(np.linalg.norm(w))
-        if beta <= 1e-12 * max(max(map(abs, diagonal)), 1e-300):
-            exhausted = True
-            break
-        off_diagonal.append(beta)
-        basis.append(w / beta)
-        if size > REORTHOGONALISE_BELOW:
-            # Without it, copies of converged Ritz values appear; the largest one stays right.
-            del basis[:-2]
-    k = len(diagonal)
-    ritz = np.diag(diagonal) + np.diag(off_diagonal[: k - 1], 1) + np.diag(off_diagonal[: k - 1], -1)
-    theta = max(float(np.linalg.eigvalsh(ritz)[-1]), 0.0)
-    if exhausted or k == size:
-        return math.sqrt(theta) * (1 + 1e-8)
-    epsilon = (math.log(1.648 * math.sqrt(size) / failure) / (2 * k - 1)) ** 2
-    return math.sqrt(theta / (1 - epsilon))

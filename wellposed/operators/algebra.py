@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from wellposed import arrays
 from wellposed.arrays import Array
-from wellposed.operators._base import LinearOperator, as_shape
+from wellposed.operators._base import Adjoint, LinearOperator, as_shape
 
 
 class Composition(LinearOperator):
@@ -16,10 +16,12 @@ class Composition(LinearOperator):
     def __init__(self, outer: LinearOperator, inner: LinearOperator):
         if outer.domain_shape != inner.range_shape:
             raise ValueError(
-                f"{outer!r} @ {inner!r} do not fit: {inner.range_shape} comes out, {outer.domain_shape} is taken"
+                f"{outer!r} @ {inner!r} do not fit: {inner.range_shape} comes out, "
+                f"{outer.domain_shape} is taken"
             )
-        if inner.complex_range and not outer.complex_domain:
-            raise ValueError(f"{inner!r} gives complex arrays, which {outer!r} does not take")
+        if inner.complex_range != outer.complex_domain:
+            kinds = ("complex", "real") if inner.complex_range else ("real", "complex")
+            raise ValueError(f"{inner!r} gives {kinds[0]} arrays, {outer!r} takes {kinds[1]} ones")
         super().__init__(inner.domain_shape, outer.range_shape)
         self.outer = outer
         self.inner = inner
@@ -34,12 +36,16 @@ class Composition(LinearOperator):
         self.inner.apply_adjoint(self.outer.apply_adjoint(y), out)
 
     def _norm(self) -> float:
-        if self.outer is self.inner.adjoint or getattr(self.outer, "operator", None) is self.inner:
+        if self.outer is self.inner.adjoint or _is_adjoint_of(self.outer, self.inner):
             return self.inner.norm() ** 2
         return min(self.outer.norm() * self.inner.norm(), super()._norm())
 
+    @property
+    def data(self) -> tuple[Array, ...]:
+        return self.outer.data + self.inner.data
+
     def __repr__(self) -> str:
-        return f"{self.outer!r} @ {self.inner!r}"
+        return f"{_factor(self.outer)} @ {_factor(self.inner)}"
 
 
 class Sum(LinearOperator):
@@ -48,11 +54,12 @@ class Sum(LinearOperator):
     def __init__(self, first: LinearOperator, second: LinearOperator):
         if (first.domain_shape, first.range_shape) != (second.domain_shape, second.range_shape):
             raise ValueError(f"{first!r} + {second!r} do not fit: their shapes differ")
+        _check_one_kind("added", (first, second))
         super().__init__(first.domain_shape, first.range_shape)
         self.first = first
         self.second = second
-        self.complex_domain = first.complex_domain or second.complex_domain
-        self.complex_range = first.complex_range or second.complex_range
+        self.complex_domain = first.complex_domain
+        self.complex_range = first.complex_range
         self.nonnegative = first.nonnegative and second.nonnegative
 
     def _apply(self, x: Array, out: Array) -> None:
@@ -65,6 +72,10 @@ class Sum(LinearOperator):
 
     def _norm(self) -> float:
         return min(self.first.norm() + self.second.norm(), super()._norm())
+
+    @property
+    def data(self) -> tuple[Array, ...]:
+        return self.first.data + self.second.data
 
     def __repr__(self) -> str:
         return f"({self.first!r} + {self.second!r})"
@@ -79,8 +90,8 @@ class Scaled(LinearOperator):
         if isinstance(operator, Scaled):
             scale, operator = scale * operator.scale, operator.operator
         super().__init__(operator.domain_shape, operator.range_shape)
-        self.scale = scale
-        self.operator = operator
+        self.scale: float = scale
+        self.operator: LinearOperator = operator
         self.complex_domain = operator.complex_domain
         self.complex_range = operator.complex_range
         self.nonnegative = operator.nonnegative and scale >= 0
@@ -96,15 +107,19 @@ class Scaled(LinearOperator):
     def _norm(self) -> float:
         return abs(self.scale) * self.operator.norm()
 
-    def solve_normal(self, tau: float, y: Array) -> Array:
-        return self.operator.solve_normal(tau * self.scale**2, y)
+    def _solve_normal(self, tau: float, y: Array) -> Array:
+        return self.operator._solve_normal(tau * self.scale**2, y)
 
     @property
     def has_solve_normal(self) -> bool:
         return self.operator.has_solve_normal
 
+    @property
+    def data(self) -> tuple[Array, ...]:
+        return self.operator.data
+
     def __repr__(self) -> str:
-        return f"{self.scale:g} * {self.operator!r}"
+        return f"{self.scale:g} * {_factor(self.operator)}"
 
 
 class Stack(LinearOperator):
@@ -117,8 +132,7 @@ class Stack(LinearOperator):
         shapes = {A.domain_shape for A in self.operators}
         if len(shapes) > 1:
             raise ValueError(f"stacked operators must share one domain, got {sorted(shapes)}")
-        if len({A.complex_range for A in self.operators}) > 1 or len({A.complex_domain for A in self.operators}) > 1:
-            raise ValueError("stacked operators must be all real or all complex")
+        _check_one_kind("stacked", self.operators)
         self.sizes = tuple(math.prod(A.range_shape) for A in self.operators)
         super().__init__(self.operators[0].domain_shape, (sum(self.sizes),))
         self.complex_domain = self.operators[0].complex_domain
@@ -147,8 +161,26 @@ class Stack(LinearOperator):
     def _norm(self) -> float:
         return math.sqrt(sum(A.norm() ** 2 for A in self.operators))
 
+    @property
+    def data(self) -> tuple[Array, ...]:
+        return tuple(a for A in self.operators for a in A.data)
+
     def __repr__(self) -> str:
         return "stack([" + ", ".join(map(repr, self.operators)) + "])"
+
+
+def _check_one_kind(verb: str, operators: Sequence[LinearOperator]) -> None:
+    if len({(A.complex_domain, A.complex_range) for A in operators}) > 1:
+        raise ValueError(f"{verb} operators must be all real or all complex, got {list(operators)}")
+
+
+def _is_adjoint_of(outer: LinearOperator, inner: LinearOperator) -> bool:
+    return isinstance(outer, Adjoint) and outer.operator is inner
+
+
+def _factor(A: LinearOperator) -> str:
+    """The name of an operator inside a product."""
+    return f"({A!r})" if isinstance(A, Scaled) else repr(A)
 
 
 def stack(operators: Sequence[LinearOperator]) -> Stack:
@@ -188,6 +220,8 @@ class Part(LinearOperator):
 
     def __init__(self, shapes: Sequence[tuple[int, ...]], index: int):
         self.shapes = tuple(as_shape(shape, "shapes") for shape in shapes)
+        if not 0 <= index < len(self.shapes):
+            raise ValueError(f"index must be from 0 to {len(self.shapes) - 1}, got {index}")
         sizes = [math.prod(shape) for shape in self.shapes]
         super().__init__((sum(sizes),), self.shapes[index])
         self.index = index

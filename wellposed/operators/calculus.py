@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from wellposed import arrays
 from wellposed.arrays import Array
 from wellposed.operators._base import LinearOperator, as_shape
+from wellposed.operators._host import host_array
 
 
 class Gradient(LinearOperator):
@@ -26,7 +28,8 @@ class Gradient(LinearOperator):
 
     Notes
     -----
-    The output has shape ``(len(axes), *shape)``, that is ``(ndim, *shape)`` by default. ``-D.T`` is the divergence with backward differences.
+    The output has shape ``(len(axes), *shape)``, that is ``(ndim, *shape)`` by default. ``-D.T`` is
+    the divergence with backward differences.
     The norm has a closed form: :math:`\|D\|^2 = \sum_k 4 \sin^2(\pi (n_k - 1) / (2 n_k))`,
     below 4 per axis. Units: per pixel.
 
@@ -40,7 +43,8 @@ class Gradient(LinearOperator):
     def __init__(self, shape: Any, axes: tuple[int, ...] | None = None):
         shape = as_shape(shape, "shape")
         self.axes = tuple(range(len(shape))) if axes is None else tuple(axes)
-        if not self.axes or len(set(self.axes)) < len(self.axes) or not set(self.axes) <= set(range(len(shape))):
+        different = len(set(self.axes)) == len(self.axes)
+        if not (self.axes and different and set(self.axes) <= set(range(len(shape)))):
             raise ValueError(f"axes must be different numbers from 0 to {len(shape) - 1}, got {axes}")
         super().__init__(shape, (len(self.axes), *shape))
 
@@ -63,14 +67,18 @@ class Gradient(LinearOperator):
         sizes = [self.domain_shape[axis] for axis in self.axes]
         return math.sqrt(sum(4 * math.sin(math.pi * (n - 1) / (2 * n)) ** 2 for n in sizes))
 
-    def solve_normal(self, tau: float, y: Array) -> Array:
-        """(I + tau D*D)^-1 y by the cosine transform, which diagonalises D*D."""
+    def _solve_normal(self, tau: float, y: Array) -> Array:
+        """The cosine transform diagonalises D*D."""
         from scipy.fft import dctn, idctn
 
-        host = arrays.numpy_view(y)
-        symbol = laplacian_symbol(self.domain_shape, self.axes).astype(host.dtype)
-        waves = dctn(host, axes=self.axes, norm="ortho") / (1 + tau * symbol)
-        return arrays.from_numpy(idctn(waves, axes=self.axes, norm="ortho"), like=y)
+        host = host_array(self, y)
+        waves = dctn(host, axes=self.axes, norm="ortho")
+        waves /= 1 + tau * self._symbol.like(host)
+        return arrays.from_numpy(idctn(waves, axes=self.axes, norm="ortho", overwrite_x=True), like=y)
+
+    @cached_property
+    def _symbol(self) -> arrays.Constant:
+        return arrays.Constant(laplacian_symbol(self.domain_shape, self.axes))
 
     def __repr__(self) -> str:
         return f"Gradient({self.domain_shape})"
