@@ -46,7 +46,8 @@ def shear_tables(
     reach = taps.shape[1] // 2
 
     half_width = SUBPIXELS * ((n_columns - 1) / 2 + np.abs(slope) * (n_rows - 1) / 2)
-    origins = np.ceil(half_width).astype(np.int64) + reach + 2
+    # The shadows of the outermost pixels end one reach beyond them; smoothing needs another one.
+    origins = np.ceil(half_width).astype(np.int64) + 2 * reach + 3
     n_samples = 2 * origins + 2
     base = SUBPIXELS * (slope * (n_rows - 1) / 2 - (n_columns - 1) / 2) + origins
     position = SUBPIXELS * detectors[None, :] / scales[:, None] + origins[:, None]

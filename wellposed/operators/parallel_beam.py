@@ -52,9 +52,10 @@ class ParallelBeam(Projector):
     -----
     The image is constant on pixels and integrated along lines at the bins' centres; the shadow of
     a pixel, exact at every angle, is smoothed over a quarter of a pixel, which makes the sinogram
-    continuous in all angles and offsets. On piecewise constant objects the error is of first order
-    in the pixel size. Bins much wider than a pixel are sampled at their centres, not averaged.
-    The adjoint uses the same coefficients. No matrix is stored.
+    continuous in all angles and offsets. Over a set of angles the error is of first order in the
+    pixel size for objects with borders and of second order for smooth ones. Bins much wider than a
+    pixel are sampled at their centres, not averaged. The adjoint uses the same coefficients. No
+    matrix is stored.
 
     Examples
     --------
