@@ -41,12 +41,20 @@ _HOME = {
     "SquaredL2": "functionals.norms",
     "TotalGeneralizedVariation": "functionals.tgv",
     "TotalVariation": "functionals.tv",
+    "Certificate": "solvers.result",
+    "ConvergenceWarning": "solvers.result",
+    "Plan": "solvers.plan",
+    "Result": "solvers.result",
+    "explain": "solvers.minimize",
+    "minimize": "solvers.minimize",
+    "verify": "solvers.certificates",
 }
 
 _MODULES = {
     "arrays": "arrays",
     "operators": "operators",
     "functionals": "functionals",
+    "solvers": "solvers",
 }
 
 __all__ = ["__version__", *_HOME, *_MODULES]

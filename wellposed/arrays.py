@@ -41,12 +41,15 @@ __all__ = [
     "as_namespace",
     "check_finite",
     "complex_dtype",
+    "contiguous",
     "convert",
     "device_of",
     "empty",
+    "epsilon",
     "from_numpy",
     "inner",
     "is_complex",
+    "is_contiguous",
     "is_gpu",
     "is_numpy_array",
     "is_numpy_namespace",
@@ -54,6 +57,7 @@ __all__ = [
     "norm",
     "numpy_view",
     "real_dtype",
+    "to_numpy",
     "total",
     "zeros",
 ]
@@ -223,6 +227,25 @@ class Constant:
         return namespace(self.array, x).astype(self.array, dtype, copy=False)
 
 
+def is_contiguous(a: Array) -> bool:
+    """Whether the entries of ``a`` lie in memory row by row; true for libraries that hide their memory."""
+    if hasattr(a, "flags"):
+        return bool(a.flags.c_contiguous)
+    return bool(a.is_contiguous()) if is_torch_array(a) else True
+
+
+def contiguous(a: Array) -> Array:
+    """``a`` itself if its entries lie in memory row by row, else a copy of which that is true."""
+    if is_contiguous(a):
+        return a
+    return a.contiguous() if is_torch_array(a) else namespace(a).ascontiguousarray(a)
+
+
+def epsilon(a: Array) -> float:
+    """The rounding unit of the dtype of ``a``."""
+    return float(namespace(a).finfo(a.dtype).eps)
+
+
 def total(a: Array) -> float:
     """Sum of all entries, accumulated in double precision."""
     if type(a) is np.ndarray:
@@ -279,6 +302,13 @@ def numpy_view(a: Array) -> np.ndarray:
     if hasattr(a, "__dlpack__"):
         return np.from_dlpack(a)
     raise TypeError(f"expected an array, got {type(a).__name__}")
+
+
+def to_numpy(a: Array) -> np.ndarray:
+    """An array in host memory: a view where it is there already, else a copy from the GPU."""
+    if is_cupy_array(a):
+        return np.asarray(a.get())
+    return numpy_view(a.cpu() if is_torch_array(a) else a)
 
 
 def from_numpy(a: np.ndarray, like: Array) -> Array:

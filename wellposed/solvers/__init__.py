@@ -1,0 +1,1 @@
+"""Solvers and their choice, results, certificates."""

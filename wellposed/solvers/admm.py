@@ -1,0 +1,175 @@
+r"""Alternating direction method of multipliers, linearised or with inner conjugate gradients.
+
+For :math:`\min G(x) + \sum_i f_i(z_i)` subject to :math:`z_i = K_i x`, with scaled duals ``u_i``:
+
+.. math::
+
+    x &\leftarrow \arg\min_x G(x) + \tfrac{\rho}{2} \sum_i \|K_i x - z_i + u_i\|^2 \\
+    z_i &\leftarrow \mathrm{prox}_{f_i/\rho}(K_i x + u_i), \qquad u_i \leftarrow u_i + K_i x - z_i
+
+(Boyd et al., 2011). The ``x`` step is done by conjugate gradients (`InnerCG`; ``G`` then gets a
+split variable of its own), or replaced by one proximal gradient step of length
+:math:`1/(\rho \sum_i \|K_i\|^2)` (`Linearised`). The dual variables are :math:`y_i = \rho u_i`.
+``rho`` is balanced so that primal and dual residuals stay within a factor 10 of each other, less and
+less often, so that it settles.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+from wellposed import arrays
+from wellposed.arrays import Array
+from wellposed.functionals._base import Zero
+from wellposed.solvers.problem import Problem, Term
+from wellposed.solvers.result import Certificate
+
+BALANCE = 10.0
+"""Ratio of the residuals from which ``rho`` changes."""
+
+
+@dataclass
+class State:
+    """Buffers of an ADMM run."""
+
+    x: Array  # primal variable
+    z: tuple[Array, ...]  # one copy of K_i x per term
+    u: tuple[Array, ...]  # scaled dual variables
+    rho: float  # penalty
+    primal: float  # norm of K x - z
+    dual: float  # norm of rho K* (z - z_old)
+    scale: float  # norm to compare the residuals with
+    next_balance: int  # iteration at which rho may change again
+    count: int  # iterations so far
+
+
+class XStep(Protocol):
+    """How the ``x`` step is solved."""
+
+    def __call__(self, iteration: ADMM, x: Array, targets: tuple[Array, ...], rho: float) -> Array:
+        """An (approximate) minimiser of ``G(x) + rho/2 sum ||K_i x - targets_i||^2``, from ``x``."""
+
+
+@dataclass(frozen=True)
+class InnerCG:
+    """Conjugate gradients on ``sum K_i* K_i``, warm-started, to a tenth of the last residual.
+
+    Parameters
+    ----------
+    max_iter : int
+        Steps at most in one ``x`` step.
+    """
+
+    max_iter: int = 20
+
+    def __call__(self, iteration: ADMM, x: Array, targets: tuple[Array, ...], rho: float) -> Array:
+        terms = iteration.terms
+        r = x * 0
+        for t, target in zip(terms, targets, strict=True):
+            r = r + t.backward(target - t.forward(x))
+        p, rr = r, arrays.inner(r, r)
+        goal = 1e-4 * rr
+        for _ in range(self.max_iter):
+            if rr <= goal or rr == 0.0:
+                break
+            q = x * 0
+            for t in terms:
+                q = q + t.backward(t.forward(p))
+            curvature = arrays.inner(p, q)
+            if curvature <= 0.0:
+                break
+            alpha = rr / curvature
+            x, r = x + alpha * p, r - alpha * q
+            rr, old = arrays.inner(r, r), rr
+            p = r + (rr / old) * p
+        return x
+
+
+@dataclass(frozen=True)
+class Linearised:
+    """One proximal gradient step."""
+
+    def __call__(self, iteration: ADMM, x: Array, targets: tuple[Array, ...], rho: float) -> Array:
+        step = 1 / (rho * max(sum(t.norm**2 for t in iteration.terms), 1e-300))
+        gradient = x * 0
+        for t, target in zip(iteration.terms, targets, strict=True):
+            gradient = gradient + t.backward(t.forward(x) - target)
+        return iteration.problem.simple.prox(x - step * rho * gradient, step)
+
+
+@dataclass(frozen=True)
+class ADMM:
+    """The alternating direction method of multipliers. See the module."""
+
+    problem: Problem
+    x_step: XStep
+    check_every: int = 10
+
+    @cached_property
+    def terms(self) -> tuple[Term, ...]:
+        """The terms that get a split variable."""
+        p = self.problem
+        if isinstance(self.x_step, Linearised) or isinstance(p.simple, Zero):
+            return p.terms
+        return (*p.terms, Term(p.simple, None))
+
+    def start(self, x0: Array | None, dual0: Any) -> State:
+        """Begin at ``x0`` or at zero, with the given duals or zero."""
+        p = self.problem
+        x = p.zeros() if x0 is None else p.embed(x0)
+        z = tuple(t.forward(x) for t in self.terms)
+        norms = max(math.sqrt(sum(t.norm**2 for t in self.terms)), 1e-300)
+        rho = 1 / norms
+        given = dual0 if dual0 else (None,) * len(p.terms)
+        given = (*given, *(None,) * (len(self.terms) - len(given)))
+        u = tuple(p.dual_zeros(t) if y is None else y / rho for t, y in zip(self.terms, given, strict=True))
+        return State(x, z, u, rho, math.inf, math.inf, 1.0, 10, 0)
+
+    def advance(self, state: State, count: int) -> None:
+        """Take ``count`` steps."""
+        for _ in range(count):
+            self._step(state)
+
+    def _step(self, s: State) -> None:
+        targets = tuple(z - u for z, u in zip(s.z, s.u, strict=True))
+        s.x = self.x_step(self, s.x, targets, s.rho)
+        images = tuple(t.forward(s.x) for t in self.terms)
+        z_old = s.z
+        s.z = tuple(t.f.prox(a + u, 1 / s.rho) for t, a, u in zip(self.terms, images, s.u, strict=True))
+        s.u = tuple(u + a - z for u, a, z in zip(s.u, images, s.z, strict=True))
+        s.primal = math.sqrt(sum(arrays.norm(a - z) ** 2 for a, z in zip(images, s.z, strict=True)))
+        back = s.x * 0
+        for t, z, old in zip(self.terms, s.z, z_old, strict=True):
+            back = back + t.backward(z - old)
+        s.dual = s.rho * arrays.norm(back)
+        s.scale = max(math.sqrt(sum(arrays.norm(z) ** 2 for z in s.z)), 1e-300)
+        s.count += 1
+        if s.count >= s.next_balance:
+            self._balance(s)
+
+    def _balance(self, s: State) -> None:
+        norms = math.sqrt(sum(t.norm**2 for t in self.terms))
+        ratio = s.primal * norms * s.rho / max(s.dual, 1e-300)
+        if not 1 / BALANCE <= ratio <= BALANCE and ratio > 0:
+            factor = min(max(math.sqrt(ratio), 1 / BALANCE), BALANCE)
+            s.rho *= factor
+            s.u = tuple(u / factor for u in s.u)
+        s.next_balance = s.count + max(10, s.count // 2)
+
+    def solution(self, state: State) -> Array:
+        """The iterate, brought into the domain of ``G``."""
+        return self.problem.simple.prox(state.x, 1e-30)
+
+    def dual(self, state: State) -> tuple[Array, ...]:
+        """``rho u_i``, for the terms of the problem."""
+        return tuple(state.rho * u for u in state.u[: len(self.problem.terms)])
+
+    def residual(self, state: State) -> tuple[float, float]:
+        """Norm of ``K x - z``, against that of ``z``."""
+        return state.primal, state.scale
+
+    def observe(self, state: State, certificate: Certificate) -> None:
+        """Nothing to adapt."""

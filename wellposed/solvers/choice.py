@@ -1,0 +1,292 @@
+"""Which solver for which problem: each says what it needs, `choose` takes the first that fits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+from wellposed.arrays import Array
+from wellposed.functionals._base import Functional, Zero
+from wellposed.solvers import certificates, smooth
+from wellposed.solvers.admm import ADMM, InnerCG, Linearised
+from wellposed.solvers.krylov import ConjugateGradient
+from wellposed.solvers.lbfgs import run_lbfgs
+from wellposed.solvers.loop import Control, Iteration
+from wellposed.solvers.plan import Plan, fingerprint
+from wellposed.solvers.primal_dual import PrimalDual
+from wellposed.solvers.problem import Problem, Term
+from wellposed.solvers.proximal_gradient import ProximalGradient
+from wellposed.solvers.result import Result
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A solver as the front door knows it.
+
+    Parameters
+    ----------
+    name : str
+    reason : str
+        Why it is taken when it fits.
+    refuses : callable
+        From a problem to the reason why it cannot be minimised, or ``""``.
+    build : callable
+        From a problem to its `Iteration`.
+    steps : callable
+        From a problem to a sentence on its step rule.
+    copies : callable
+        From a problem to the number of values that the solver keeps.
+    max_iter : int
+    run : callable, optional
+        Replaces the shared loop (SciPy's solver brings its own).
+    """
+
+    name: str
+    reason: str
+    refuses: Callable[[Problem], str]
+    build: Callable[[Problem], Iteration]
+    steps: Callable[[Problem], str]
+    copies: Callable[[Problem], int]
+    max_iter: int = 20_000
+    run: Callable[[Problem, Plan, Control, Array | None], Result] | None = None
+
+
+# --- what each solver needs -----------------------------------------------------------------------
+
+
+def _functionals(p: Problem) -> list[Functional]:
+    return [p.simple, *(t.f for t in p.terms)]
+
+
+def _no_smooth_prox(p: Problem) -> str:
+    rough = [t for t in p.terms if not t.f.traits.smooth]
+    if rough:
+        return f"{rough[0]} is neither smooth nor a proximal map on x itself"
+    return "" if p.simple.traits.prox else f"{p.simple} has no proximal map"
+
+
+def _not_closed(p: Problem) -> str:
+    return "the objective has terms beyond one proximal map" if p.terms else ""
+
+
+def _not_quadratic(p: Problem) -> str:
+    rough = [f for f in _functionals(p) if not f.traits.quadratic]
+    return f"{rough[0]} is not quadratic" if rough else ""
+
+
+def _not_smooth(p: Problem) -> str:
+    rough = [f for f in _functionals(p) if not f.traits.smooth]
+    return f"{rough[0]} is not differentiable" if rough else ""
+
+
+def _no_primal_dual(p: Problem) -> str:
+    if not p.convex:
+        return "the objective is not convex"
+    stuck = [t for t in p.terms if not t.f.traits.prox and not _finite_lipschitz(t)]
+    if stuck:
+        return f"{stuck[0]} has neither a proximal map nor a Lipschitz gradient"
+    return "" if p.terms else "there is no term to dualise"
+
+
+def _no_admm(p: Problem) -> str:
+    if not p.convex:
+        return "the objective is not convex"
+    stuck = [f for f in _functionals(p) if not f.traits.prox]
+    if stuck:
+        return f"{stuck[0]} has no proximal map"
+    return "" if p.terms else "there is no term to split"
+
+
+def _finite_lipschitz(t: Term) -> bool:
+    return t.f.traits.lipschitz is not None and math.isfinite(t.f.traits.lipschitz)
+
+
+# --- what the plan says ---------------------------------------------------------------------------
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    return math.prod(shape)
+
+
+def _variables(p: Problem, copies: int) -> int:
+    return copies * _size(p.shape)
+
+
+def _duals(p: Problem) -> int:
+    return sum(_size(t.range_shape(p.shape)) for t in p.terms)
+
+
+def _gradient_steps(p: Problem) -> str:
+    constant = smooth.lipschitz(p.terms)
+    if math.isinf(constant):
+        return "found by backtracking: the gradient has no known Lipschitz constant"
+    return f"at least 1/L with L = {constant:.6g}, longer where backtracking allows it"
+
+
+SOLVERS: dict[str, Entry] = {}
+
+
+def register(entry: Entry) -> None:
+    """Add a solver to the choice; earlier ones are preferred."""
+    SOLVERS[entry.name] = entry
+
+
+register(
+    Entry(
+        "prox",
+        "the objective is one proximal map, which has a closed form",
+        _not_closed,
+        lambda p: ProximalGradient(p, accelerated=False, check_every=1),
+        lambda p: "none: one evaluation",
+        lambda p: _variables(p, 3),
+        max_iter=10,
+    )
+)
+register(
+    Entry(
+        "cg",
+        "the objective is quadratic: conjugate gradients need the fewest operator applications",
+        _not_quadratic,
+        ConjugateGradient,
+        lambda p: "exact line search",
+        lambda p: _variables(p, 4) + _duals(p),
+    )
+)
+register(
+    Entry(
+        "fista",
+        "smooth terms plus one proximal map: accelerated proximal gradient",
+        _no_smooth_prox,
+        ProximalGradient,
+        _gradient_steps,
+        lambda p: _variables(p, 6) + 4 * _duals(p),
+    )
+)
+register(
+    Entry(
+        "lbfgs",
+        "all terms are smooth: L-BFGS learns the curvature",
+        _not_smooth,
+        lambda p: ProximalGradient(p),
+        lambda p: "line search of SciPy's L-BFGS-B, 10 pairs of curvature",
+        lambda p: _variables(p, 26),
+        run=run_lbfgs,
+    )
+)
+register(
+    Entry(
+        "primal-dual",
+        "proximal maps behind linear operators: primal-dual splitting needs no inner loop",
+        _no_primal_dual,
+        PrimalDual,
+        lambda p: PrimalDual(p).describe(),
+        lambda p: _variables(p, 4) + 3 * _duals(p),
+    )
+)
+register(
+    Entry(
+        "admm",
+        "proximal maps behind linear operators, with conjugate gradients inside",
+        _no_admm,
+        lambda p: ADMM(p, InnerCG()),
+        lambda p: "penalty balanced by the residuals",
+        lambda p: _variables(p, 7) + 4 * _duals(p),
+    )
+)
+register(
+    Entry(
+        "linearised-admm",
+        "proximal maps behind linear operators, without an inner solver",
+        _no_admm,
+        lambda p: ADMM(p, Linearised()),
+        lambda p: "1/(rho ||K||^2), the penalty rho balanced by the residuals",
+        lambda p: _variables(p, 5) + 4 * _duals(p),
+    )
+)
+register(
+    Entry(
+        "ista",
+        "proximal gradient without momentum",
+        _no_smooth_prox,
+        lambda p: ProximalGradient(p, accelerated=False),
+        _gradient_steps,
+        lambda p: _variables(p, 6) + 4 * _duals(p),
+    )
+)
+
+AUTOMATIC = ("prox", "cg", "lbfgs", "fista", "primal-dual")
+"""Order in which ``solver="auto"`` tries."""
+
+
+def choose(problem: Problem, solver: str, tol: float) -> tuple[Plan, Entry]:
+    """The plan for a problem and the solver it names.
+
+    Raises
+    ------
+    ValueError
+        If there is no such solver, or it cannot minimise this objective: the reason, and those that can.
+    """
+    reasons = {name: entry.refuses(problem) for name, entry in SOLVERS.items()}
+    able = [name for name, reason in reasons.items() if not reason]
+    if solver == "auto":
+        fitting = [name for name in AUTOMATIC if name in able]
+        if not fitting:
+            why = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+            raise ValueError(f"no solver can minimise {problem.objective}. {why}")
+        name = fitting[0]
+    elif solver not in SOLVERS:
+        raise ValueError(f"unknown solver {solver!r}; choose 'auto' or one of {', '.join(SOLVERS)}")
+    elif reasons[solver]:
+        others = f"; these can: {', '.join(able)}" if able else ""
+        raise ValueError(f"solver {solver!r} cannot minimise {problem.objective}: {reasons[solver]}{others}")
+    else:
+        name = solver
+    entry = SOLVERS[name]
+    rejected = tuple(
+        (other, reason or f"possible with solver={other!r}; {name} is preferred")
+        for other, reason in reasons.items()
+        if other != name
+    )
+    plan = Plan(
+        solver=name,
+        reason=entry.reason if solver == "auto" else "asked for by name",
+        formula=str(problem.objective),
+        splitting=_splitting(problem),
+        steps=entry.steps(problem),
+        cost=_cost(problem),
+        memory=entry.copies(problem) * _itemsize(problem),
+        certificate=_certificate(problem),
+        tol=tol,
+        fingerprint=fingerprint(problem, name),
+        rejected=rejected,
+    )
+    return plan, entry
+
+
+def _itemsize(p: Problem) -> int:
+    return 4 if "32" in str(p.like.dtype) else 8
+
+
+def _splitting(p: Problem) -> tuple[str, ...]:
+    lines = [] if isinstance(p.simple, Zero) else [f"{p.simple} on x, by its proximal map"]
+    return (*lines, *(str(t) for t in p.terms))
+
+
+def _cost(p: Problem) -> str:
+    operators = [repr(t.K) for t in p.terms if t.K is not None]
+    if not operators:
+        return "elementwise work only"
+    return "one application and one adjoint each of " + ", ".join(operators)
+
+
+def _certificate(p: Problem) -> str:
+    if certificates.has_gap(p):
+        return "duality gap"
+    smooth_all = all(f.traits.smooth for f in _functionals(p))
+    if p.convex and smooth_all and certificates.strong_convexity(p) > 0:
+        return "strong convexity"
+    return "fixed-point residual"
+
+

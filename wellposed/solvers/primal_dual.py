@@ -1,0 +1,174 @@
+r"""Primal-dual splitting (Chambolle and Pock, 2011; Condat and Vu, 2013 with a smooth term).
+
+.. math::
+
+    x^+ &= \mathrm{prox}_{\tau G}\big(x - \tau (\nabla h(x) + \textstyle\sum_i K_i^* y_i)\big) \\
+    y_i^+ &= \mathrm{prox}_{\sigma_i f_i^*}\big(y_i + \sigma_i K_i (x^+ + \theta (x^+ - x))\big)
+
+with one step per block, :math:`\sigma_i = \omega / \|K_i\|^2`, and
+:math:`1/\tau = \omega m + L_h` for ``m`` blocks, which satisfies
+:math:`1/\tau - \sum_i \sigma_i \|K_i\|^2 \ge L_h / 2`. Terms without a proximal map but with a
+Lipschitz gradient form ``h``.
+
+The balance :math:`\omega` is not for the user to set: at growing intervals it becomes the ratio of
+the distances that dual and primal variables have moved since the last time (as in Applegate et al.,
+2021), damped, so that it is scale free and settles. When ``G`` is strongly convex and there is no
+``h``, the steps are accelerated instead: :math:`\theta = 1/\sqrt{1 + 2 \mu \tau}`,
+:math:`\tau \leftarrow \theta \tau`, :math:`\sigma \leftarrow \sigma / \theta`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from wellposed import arrays
+from wellposed.arrays import Array
+from wellposed.solvers import smooth
+from wellposed.solvers.problem import Problem, Term
+from wellposed.solvers.result import Certificate
+
+Arrays = tuple[Array, ...]
+
+
+@dataclass
+class State:
+    """Buffers of a primal-dual run."""
+
+    x: Array  # primal variable
+    y: Arrays  # one dual variable per block
+    images: Arrays  # K_i x, for the blocks and then for the smooth terms
+    pulled: Array  # sum of K_i* y_i over the blocks
+    omega: float  # balance of dual and primal steps
+    tau: float  # primal step
+    x_anchor: Array  # x when omega was last set
+    y_anchor: Arrays  # y when omega was last set
+    next_balance: int  # iteration at which omega is set again
+    count: int  # iterations so far
+    residual: float  # length of the last step, in the metric of the steps
+    scale: float  # length of the variables in that metric
+
+
+@dataclass(frozen=True)
+class PrimalDual:
+    """Primal-dual splitting with automatic steps. See the module."""
+
+    problem: Problem
+    check_every: int = 10
+
+    @cached_property
+    def blocks(self) -> tuple[Term, ...]:
+        """The terms that have a dual variable."""
+        return tuple(t for t in self.problem.terms if t.f.traits.prox)
+
+    @cached_property
+    def smooth_terms(self) -> tuple[Term, ...]:
+        """The terms that enter by their gradient."""
+        return tuple(t for t in self.problem.terms if not t.f.traits.prox)
+
+    @cached_property
+    def _squares(self) -> tuple[float, ...]:
+        return tuple(max(t.norm**2, 1e-300) for t in self.blocks)
+
+    @cached_property
+    def _lipschitz(self) -> float:
+        return smooth.lipschitz(self.smooth_terms)
+
+    @cached_property
+    def _mu(self) -> float:
+        return 0.0 if self.smooth_terms else self.problem.simple.traits.strong_convexity
+
+    def describe(self) -> str:
+        """The step rule with its constants."""
+        norms = ", ".join(f"{math.sqrt(s):.6g}" for s in self._squares)
+        rule = f"sigma_i = omega/||K_i||^2 with ||K_i|| = {norms}; 1/tau = {len(self.blocks)} omega"
+        rule += f" + {self._lipschitz:.6g}" if self.smooth_terms else ""
+        return rule + ("; accelerated by strong convexity" if self._mu > 0 else "; omega balanced along the run")
+
+    def start(self, x0: Array | None, dual0: Any) -> State:
+        """Begin at ``x0`` or zero with the given duals or zero."""
+        p = self.problem
+        x = p.simple.prox(p.zeros() if x0 is None else p.embed(x0), 1e-30)
+        by_term = dict(zip(map(id, p.terms), dual0, strict=True)) if dual0 else {}
+        y = tuple(p.dual_zeros(t) if by_term.get(id(t)) is None else by_term[id(t)] for t in self.blocks)
+        images = smooth.images((*self.blocks, *self.smooth_terms), x)
+        pulled = smooth.pull_back(self.blocks, y)
+        omega = self._mu if self._mu > 0 else self._first_balance(x, images)
+        return State(
+            x, y, images, pulled, omega, self._tau(omega), x, y, 10, 0, math.inf, 1.0
+        )
+
+    def _first_balance(self, x: Array, images: Arrays) -> float:
+        """Typical size of slopes over that of ``x``, from the terms that have slopes."""
+        slope = size = 0.0
+        for t, u in zip((*self.blocks, *self.smooth_terms), images, strict=True):
+            if t.f.traits.smooth:
+                at_zero = t.backward(t.f.gradient(0 * u))
+                image = t.forward(at_zero)
+                length, curve = arrays.norm(at_zero), arrays.norm(image)
+                if length > 0 and curve > 0:
+                    slope += length
+                    size += length * (length / curve) ** 2
+        return slope / size / len(self.blocks) if size > 0 else 1.0
+
+    def _tau(self, omega: float) -> float:
+        return 1 / (omega * len(self.blocks) + self._lipschitz)
+
+    def advance(self, state: State, count: int) -> None:
+        """Take ``count`` steps."""
+        for _ in range(count):
+            self._step(state)
+
+    def _step(self, s: State) -> None:
+        p = self.problem
+        m = len(self.blocks)
+        slope = s.pulled
+        if self.smooth_terms:
+            at = s.images[m:]
+            slope = slope + smooth.pull_back(self.smooth_terms, smooth.slopes(self.smooth_terms, at))
+        x = p.simple.prox(s.x - s.tau * slope, s.tau)
+        images = smooth.images((*self.blocks, *self.smooth_terms), x)
+        theta = 1 / math.sqrt(1 + 2 * self._mu * s.tau) if self._mu > 0 else 1.0
+        tau, omega = (s.tau * theta, s.omega / theta) if self._mu > 0 else (s.tau, s.omega)
+        y = []
+        for t, dual, new, old, square in zip(self.blocks, s.y, images[:m], s.images[:m], self._squares, strict=True):
+            sigma = omega / square
+            v = dual + sigma * (new + theta * (new - old))
+            y.append(v - sigma * t.f.prox(v / sigma, 1 / sigma))
+        moved = arrays.norm(x - s.x) ** 2 / s.tau
+        s.x, s.images = x, images
+        s.pulled = smooth.pull_back(self.blocks, tuple(y))
+        s.y, s.tau, s.omega = tuple(y), tau, omega
+        s.residual = math.sqrt(moved)
+        s.count += 1
+        if s.count >= s.next_balance and self._mu == 0:
+            self._balance(s)
+
+    def _balance(self, s: State) -> None:
+        """Set omega to the ratio of the distances moved, half-way on a log scale."""
+        primal = arrays.norm(s.x - s.x_anchor)
+        squares = zip(s.y, s.y_anchor, self._squares, strict=True)
+        dual = math.sqrt(sum(arrays.norm(a - b) ** 2 * k for a, b, k in squares))
+        if primal > 0 and dual > 0:
+            s.omega = math.sqrt(s.omega * dual / primal)
+            s.tau = self._tau(s.omega)
+        s.x_anchor, s.y_anchor = s.x, s.y
+        s.next_balance = s.count + max(10, s.count // 2)
+
+    def solution(self, state: State) -> Array:
+        """The primal variable, which is in the domain of ``G``."""
+        return state.x
+
+    def dual(self, state: State) -> tuple[Array | None, ...]:
+        """The dual variables, in the order of the terms; smooth terms use their slopes."""
+        by_term = dict(zip(map(id, self.blocks), state.y, strict=True))
+        return tuple(by_term.get(id(t)) for t in self.problem.terms)
+
+    def residual(self, state: State) -> tuple[float, float]:
+        """Length of the last primal step, against that of the variable, in the metric of the steps."""
+        return state.residual, max(arrays.norm(state.x) / math.sqrt(state.tau), 1e-300)
+
+    def observe(self, state: State, certificate: Certificate) -> None:
+        """Nothing to adapt beyond the balance."""

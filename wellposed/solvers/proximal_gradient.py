@@ -1,0 +1,117 @@
+r"""Proximal gradient: ISTA and FISTA with backtracking and adaptive restart.
+
+.. math:: x_{k+1} = \mathrm{prox}_{s G}\big(z_k - s \nabla h(z_k)\big), \quad
+          z_{k+1} = x_{k+1} + \frac{t_k - 1}{t_{k+1}} (x_{k+1} - x_k)
+
+for ``h`` the sum of the smooth terms (Beck and Teboulle, 2009). The step ``s`` starts from 1/L, may
+grow by a tenth each iteration and is halved until
+:math:`h(x^+) \le h(z) + \langle \nabla h(z), x^+ - z\rangle + \|x^+ - z\|^2 / (2 s)`; steps up to
+``1/L`` need no check. Momentum is dropped when it points uphill (O'Donoghue and Candes, 2015).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from wellposed import arrays
+from wellposed.arrays import Array
+from wellposed.solvers import smooth
+from wellposed.solvers.problem import Problem
+from wellposed.solvers.result import Certificate
+
+GROWTH = 1.1
+"""Factor by which a step is tried longer than the last one."""
+
+
+@dataclass
+class State:
+    """Buffers of a proximal gradient run."""
+
+    x: Array  # iterate
+    x_old: Array  # the one before
+    images: tuple[Array, ...]  # K_i x
+    images_old: tuple[Array, ...]  # K_i x_old
+    step: float  # length of the last accepted step
+    t: float  # momentum counter of FISTA
+    mapping: float  # norm of the gradient mapping of the last step
+    scale: float  # norm of the gradient at zero, to compare it with
+
+
+@dataclass(frozen=True)
+class ProximalGradient:
+    """FISTA, or ISTA when ``accelerated`` is false. See the module for the method."""
+
+    problem: Problem
+    accelerated: bool = True
+    check_every: int = 10
+
+    @cached_property
+    def safe_step(self) -> float:
+        """1/L, or 0 where the gradient has no known constant."""
+        constant = smooth.lipschitz(self.problem.terms)
+        return 0.0 if math.isinf(constant) else 1 / max(constant, 1e-300)
+
+    def start(self, x0: Array | None, dual0: Any) -> State:
+        """Begin at ``x0`` (brought into the domain of ``G``) or at zero."""
+        p = self.problem
+        x = p.simple.prox(p.zeros() if x0 is None else p.embed(x0), 1e-30)
+        at = smooth.images(p.terms, x)
+        step = self.safe_step or 1.0
+        at_zero = smooth.images(p.terms, p.zeros())
+        scale = arrays.norm(smooth.pull_back(p.terms, smooth.slopes(p.terms, at_zero)))
+        return State(x, x, at, at, step, 1.0, math.inf, scale)
+
+    def advance(self, state: State, count: int) -> None:
+        """Take ``count`` steps."""
+        for _ in range(count):
+            self._step(state)
+
+    def _step(self, s: State) -> None:
+        p = self.problem
+        t_next = (1 + math.sqrt(1 + 4 * s.t**2)) / 2 if self.accelerated else 1.0
+        beta = (s.t - 1) / t_next
+        z = s.x + beta * (s.x - s.x_old) if beta > 0 else s.x
+        at_z = smooth.extrapolate(s.images, s.images_old, beta) if beta > 0 else s.images
+        x, at_x, step = self._forward_backward(s.step, z, at_z)
+        uphill = arrays.inner(z - x, x - s.x) > 0
+        s.mapping = arrays.norm(x - z) / step
+        s.x_old, s.images_old, s.x, s.images = s.x, s.images, x, at_x
+        s.step, s.t = step, 1.0 if uphill else t_next
+
+    def _forward_backward(
+        self, last_step: float, z: Array, at_z: tuple[Array, ...]
+    ) -> tuple[Array, tuple[Array, ...], float]:
+        p, safe = self.problem, self.safe_step
+        slopes = smooth.slopes(p.terms, at_z)
+        gradient = smooth.pull_back(p.terms, slopes)
+        step = last_step * GROWTH
+        while True:
+            x = p.simple.prox(z - step * gradient, step)
+            at_x = smooth.images(p.terms, x)
+            if step <= safe:
+                return x, at_x, step
+            d = x - z
+            above, noise = smooth.bregman(p.terms, at_x, at_z, slopes)
+            if above <= arrays.inner(d, d) / (2 * step) + noise:
+                return x, at_x, step
+            step = max(step / 2, safe)
+            if step < 1e-300:
+                raise FloatingPointError("no step decreases the objective: its gradient and value disagree")
+
+    def solution(self, state: State) -> Array:
+        """The iterate."""
+        return state.x
+
+    def dual(self, state: State) -> tuple[Array, ...]:
+        """The gradients of the outer functionals."""
+        return smooth.slopes(self.problem.terms, state.images)
+
+    def residual(self, state: State) -> tuple[float, float]:
+        """Norm of the gradient mapping of the last step, against that of the gradient at zero."""
+        return state.mapping, state.scale
+
+    def observe(self, state: State, certificate: Certificate) -> None:
+        """Nothing to adapt."""
