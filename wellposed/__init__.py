@@ -53,6 +53,7 @@ _HOME = {
 _MODULES = {
     "arrays": "arrays",
     "operators": "operators",
+    "testing": "testing",
     "functionals": "functionals",
     "solvers": "solvers",
 }
