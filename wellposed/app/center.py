@@ -1,6 +1,6 @@
-"""The centre of rotation, found by two methods that check each other.
+"""The centre of rotation, found by methods that check each other.
 
-Both use that the view at angle theta + 180 degrees is the mirror image of the view at theta.
+The first two use that the view at angle theta + 180 degrees is the mirror image of the view at theta.
 
 - *double wedge*: the sinogram of a whole turn, put together from the half turn and its mirror image, has
   no Fourier coefficients outside a double wedge; the axis is where least energy is found there (Vo et al.,
@@ -9,6 +9,9 @@ Both use that the view at angle theta + 180 degrees is the mirror image of the v
   steps of one degree, by five for nine degrees), so the search here leaves the views as they are.
 - *opposite views*: the mirrored view at theta is compared with the views around theta + 180 degrees,
   interpolated in angle.
+- *centre of mass*: the centroid of each view moves as ``center + x cos(theta) + y sin(theta)`` (the first
+  Helgason-Ludwig condition), and every view takes part; only where the object stays inside the detector. It
+  is a check alone, since a background that is not flat pulls it.
 """
 
 import math
@@ -28,9 +31,10 @@ _DISAGREE = 1.0
 _COARSE_COLUMNS = 320
 _COARSE_VIEWS = 61
 _FINE_VIEWS = 361
-_MAX_GAP = math.radians(12.0)
+_MAX_GAP = math.radians(6.0)
 _MAX_PAIRS = 24
 _MIN_OVERLAP = 0.25
+_EMPTY_BORDER = 0.02
 
 
 @dataclass(frozen=True)
@@ -68,8 +72,8 @@ def find_center(sinogram: NDArray[np.floating[Any]], angles: NDArray[np.float64]
     Returns
     -------
     Center
-        The double-wedge value where the views are evenly spaced, otherwise that of opposite views. A
-        difference of more than one column between the two is a note.
+        The double-wedge value where the views are evenly spaced, otherwise that of opposite views, and the
+        centre of mass for comparison. A difference of more than one column between any two is a note.
 
     Raises
     ------
@@ -99,10 +103,13 @@ def find_center(sinogram: NDArray[np.floating[Any]], angles: NDArray[np.float64]
             "turn is needed; give it with --center COLUMN (counted from 0)"
         )
     method, value = next(iter(estimates.items()))
-    if len(estimates) == 2 and abs(estimates["double wedge"] - estimates["opposite views"]) > _DISAGREE:
-        shown = " and ".join(f"{name} {column:.2f}" for name, column in estimates.items())
+    mass = _centre_of_mass(data, theta)
+    if mass is not None:
+        estimates["centre of mass"] = mass
+    if max(estimates.values()) - min(estimates.values()) > _DISAGREE:
+        shown = ", ".join(f"{name} {column:.2f}" for name, column in estimates.items())
         notes.append(
-            f"the two methods disagree on the centre of rotation ({shown}): compare with --center COLUMN"
+            f"the methods disagree on the centre of rotation ({shown}): compare results with --center COLUMN"
         )
     return Center(value, method, estimates, tuple(notes))
 
@@ -137,12 +144,8 @@ def _double_wedge(half: NDArray[np.float64]) -> float:
     coarse = half[choose_views(len(half), min(len(half), _COARSE_VIEWS))]
     coarse = coarse[:, : columns // binning * binning].reshape(len(coarse), -1, binning).mean(axis=2)
     width = coarse.shape[1]
-    measure = _wedge_measure(coarse)
-    for reach in (width // 8, width // 3):
-        trial = np.arange(width // 2 - reach, width // 2 + reach + 1, dtype=np.float64)
-        cost = measure(trial)
-        if 0 < int(np.argmin(cost)) < len(cost) - 1:
-            break
+    trial = np.arange(width // 2 - width // 3, width // 2 + width // 3 + 1, dtype=np.float64)
+    cost = _wedge_measure(coarse)(trial)
     guess = trial[int(np.argmin(cost))] * binning + 0.5 * (binning - 1)
     radius = 2.0 * binning
     trial = np.arange(guess - radius, guess + radius + 0.25, 0.5)
@@ -221,3 +224,16 @@ def _opposite_views(data: NDArray[np.float64], pairs: list[_Pair]) -> float:
             scale = np.sum(target**2) + np.sum(expected**2)
             cost[i] += np.sum((target - expected) ** 2) / scale if scale > 0 else 2.0
     return _refined_minimum(sums / 2.0, cost)
+
+
+def _centre_of_mass(data: NDArray[np.float64], theta: NDArray[np.float64]) -> float | None:
+    """Fit the path of the centroids; None if less than half a turn is covered or the object is cut off."""
+    columns = data.shape[1]
+    border = max(1, columns // 40)
+    edges = np.abs(np.concatenate([data[:, :border].mean(axis=1), data[:, -border:].mean(axis=1)])).max()
+    mass = data.sum(axis=1)
+    if theta[-1] < math.radians(150.0) or edges > _EMPTY_BORDER * data.max() or mass.min() <= 0:
+        return None
+    centroid = data @ np.arange(columns) / mass
+    path = np.stack([np.ones_like(theta), np.cos(theta), np.sin(theta)], axis=1)
+    return float(np.linalg.lstsq(path, centroid, rcond=None)[0][0])

@@ -189,8 +189,8 @@ def _read_tiff(path: Path) -> _Raw:
 
 def _read_numpy(path: Path) -> _Raw:
     kinds = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile)
-    with _damaged(path, *kinds):
-        opened = np.load(path, allow_pickle=False)
+    with _damaged(path, *kinds), path.open("rb") as stream:
+        opened = np.load(stream, allow_pickle=False)
         if isinstance(opened, np.ndarray):
             array = opened
         else:

@@ -138,8 +138,9 @@ def remove_rings(sinogram: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any
         )
     from algotom.prep.removal import remove_all_stripe
 
-    cleaned = remove_all_stripe(np.array(sinogram))
-    return np.asarray(cleaned, dtype=sinogram.dtype)
+    # It divides by column means, which are near zero in air: lift all values above zero meanwhile.
+    lift = float(np.ptp(sinogram)) - float(sinogram.min())
+    return np.asarray(remove_all_stripe(sinogram + lift) - lift, dtype=sinogram.dtype)
 
 
 def choose_views(available: int, wanted: int | None) -> NDArray[np.intp]:

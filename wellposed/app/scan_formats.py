@@ -331,8 +331,8 @@ def open_npz(path: Path) -> Source:
         If the file is damaged or ``sinogram`` is missing or not two-dimensional.
     """
     damaged = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile)
-    with _readable(path, "NPZ", damaged):
-        opened = np.load(path, allow_pickle=False)
+    with _readable(path, "NPZ", damaged), path.open("rb") as stream:
+        opened = np.load(stream, allow_pickle=False)
         if not isinstance(opened, np.lib.npyio.NpzFile):
             raise InputError(
                 f"{path} holds a single array; save it with np.savez(path, sinogram=..., angles=...)"
