@@ -1,7 +1,75 @@
-"""Linear operators with exact adjoints and bounded norms."""
+"""Linear operators with exact adjoints and bounded norms.
 
-from wellposed.operators._base import LinearOperator
-from wellposed.operators.algebra import Stack, stack
-from wellposed.operators.calculus import Gradient, SymmetrisedGradient
+Modules are loaded on first use of a name in them, since some need heavy packages.
+"""
 
-__all__ = ["Gradient", "LinearOperator", "Stack", "SymmetrisedGradient", "stack"]
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from wellposed.operators._base import LinearOperator
+    from wellposed.operators.algebra import Stack, stack
+    from wellposed.operators.calculus import Gradient, SymmetrisedGradient
+    from wellposed.operators.convolution import Convolution, disk_kernel, gaussian_kernel
+    from wellposed.operators.diagonal import Diagonal, Identity, Mask
+    from wellposed.operators.fan_beam import FanBeam
+    from wellposed.operators.fourier import FourierTransform
+    from wellposed.operators.matrices import Matrix, from_scipy, to_scipy
+    from wellposed.operators.parallel_beam import ParallelBeam
+    from wellposed.operators.wavelets import Wavelet
+
+_HOME = {
+    "Convolution": "convolution",
+    "Diagonal": "diagonal",
+    "FanBeam": "fan_beam",
+    "FourierTransform": "fourier",
+    "Gradient": "calculus",
+    "Identity": "diagonal",
+    "LinearOperator": "_base",
+    "Mask": "diagonal",
+    "Matrix": "matrices",
+    "ParallelBeam": "parallel_beam",
+    "Stack": "algebra",
+    "SymmetrisedGradient": "calculus",
+    "Wavelet": "wavelets",
+    "disk_kernel": "convolution",
+    "from_scipy": "matrices",
+    "gaussian_kernel": "convolution",
+    "stack": "algebra",
+    "to_scipy": "matrices",
+}
+
+__all__ = [
+    "Convolution",
+    "Diagonal",
+    "FanBeam",
+    "FourierTransform",
+    "Gradient",
+    "Identity",
+    "LinearOperator",
+    "Mask",
+    "Matrix",
+    "ParallelBeam",
+    "Stack",
+    "SymmetrisedGradient",
+    "Wavelet",
+    "disk_kernel",
+    "from_scipy",
+    "gaussian_kernel",
+    "stack",
+    "to_scipy",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'wellposed.operators' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"wellposed.operators.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -154,7 +154,12 @@ class LinearOperator:
         return float(self._norm())
 
     def norm(self) -> float:
-        """An upper bound of the operator norm, computed once."""
+        """An upper bound of the operator norm, computed once.
+
+        A closed form where one exists. Otherwise, for entries at least 0, the rigorous bound of
+        Collatz and Wielandt; for others a Lanczos bound that fails with a probability of 1e-6 and is
+        at most some 5 % too large.
+        """
         return self._cached_norm
 
     @property
