@@ -5,7 +5,7 @@ the rows of the transposed image. Ray ``k`` meets row ``i`` at column ``offsets[
 with ``i`` counted from the middle row, where it takes the two nearest pixels with linear weights.
 ``groups`` lists runs of neighbouring rays of one angle that cross the same way, as rows of five
 integers, see `ANGLE` to `RISING`. Within a group the columns met are in order, so the rays that hit
-a row are found by bisection and the loop over them has no tests.
+a row are a range, found by a few steps from that of the row before, and the loop over it has no tests.
 
 The adjoint walks over the same rays in the same order; each thread owns some rows of the image.
 """
@@ -23,7 +23,7 @@ ANGLE, TRANSPOSED, BEGIN, END, RISING = range(5)
 """Columns of ``groups``: angle; 1 if the rays cross columns; first and last (exclusive) ray; 1 if the
 column met grows with the ray."""
 
-TILE = 8
+TILE = 16
 """Rows of the image that one thread finishes before it takes others."""
 
 MARGIN = 2
@@ -31,34 +31,41 @@ MARGIN = 2
 
 
 @inline
-def column_met(offset: Any, slope: Any, row: Any) -> Any:
-    """Where a ray meets a row: the left of two pixels, and the weight of the right one."""
-    column = offset + row * slope
-    left = np.int64(np.floor(column))
-    return left, column - left
+def pixels_met(offset: Any, slope: Any, row: Any) -> Any:
+    """Where a ray meets a padded row: the left of two pixels, and the weight of the right one."""
+    # Small integers as float32 keep the dtype of the ray, where int64 would make it float64.
+    column = offset + row * slope + np.float32(MARGIN)
+    left = np.int32(column)
+    return np.uint32(left), column - np.float32(left)
 
 
 @inline
-def first_beyond(offsets: Any, slopes: Any, row: Any, begin: Any, end: Any, rising: Any, bound: Any) -> Any:
-    """First ray of the group that meets the row right of ``bound`` (rising) or not right of it."""
-    low, high = begin, end
-    while low < high:
-        middle = (low + high) // 2
-        if (offsets[middle] + row * slopes[middle] > bound) == rising:
-            high = middle
-        else:
-            low = middle + 1
-    return low
+def is_beyond(offset: Any, slope: Any, row: Any, rising: Any, bound: Any) -> Any:
+    """Whether a ray meets the row after ``bound`` in the order of the group."""
+    return (offset + row * slope > bound) == rising
 
 
 @inline
-def rays_on_row(offsets: Any, slopes: Any, row: Any, group: Any, n_columns: Any) -> Any:
+def first_beyond(offsets: Any, slopes: Any, row: Any, group: Any, rising: Any, bound: Any, guess: Any) -> Any:
+    """First ray of the group that is beyond the bound, by steps from a guess: the last row's answer."""
+    k = guess
+    while k < group[END] and not is_beyond(offsets[k], slopes[k], row, rising, bound):
+        k += 1
+    while k > group[BEGIN] and is_beyond(offsets[k - 1], slopes[k - 1], row, rising, bound):
+        k -= 1
+    return k
+
+
+@inline
+def rays_on_row(
+    offsets: Any, slopes: Any, row: Any, group: Any, n_columns: Any, first: Any, last: Any
+) -> Any:
     """First and last (exclusive) ray of the group that meets the row from column -1 to ``n_columns``."""
     rising = group[RISING] == 1
     real = offsets.dtype.type
     before, after = (real(-1), real(n_columns)) if rising else (real(n_columns), real(-1))
-    first = first_beyond(offsets, slopes, row, group[BEGIN], group[END], rising, before)
-    last = first_beyond(offsets, slopes, row, first, group[END], rising, after)
+    first = first_beyond(offsets, slopes, row, group, rising, before, first)
+    last = first_beyond(offsets, slopes, row, group, rising, after, last)
     return first, last
 
 
@@ -93,38 +100,37 @@ def sample_rows(image: Any, offsets: Any, slopes: Any, group: Any, line: Any) ->
     n_rows, n_columns = image.shape
     real = line.dtype.type
     padded = np.zeros(n_columns + 2 * MARGIN, line.dtype)
+    first = last = group[BEGIN]
     for i in range(n_rows):
         padded[MARGIN : MARGIN + n_columns] = image[i]
         row = real(i - (n_rows - 1) * 0.5)
-        first, last = rays_on_row(offsets, slopes, row, group, n_columns)
+        first, last = rays_on_row(offsets, slopes, row, group, n_columns, first, last)
         for k in range(first, last):
-            left, far = column_met(offsets[k], slopes[k], row)
-            p = np.uint64(left + MARGIN)
-            line[k] += padded[p] + real(far) * (padded[p + np.uint64(1)] - padded[p])
+            p, far = pixels_met(offsets[k], slopes[k], row)
+            line[k] += padded[p] + far * (padded[p + np.uint32(1)] - padded[p])
 
 
 @inline
-def scatter_row(offsets: Any, slopes: Any, row: Any, group: Any, weighted: Any, near: Any, far: Any) -> None:
-    """Add each ray's value to the left pixels (``near``) and right pixels (``far``) of one row."""
-    first, last = rays_on_row(offsets, slopes, row, group, near.shape[0] - 2 * MARGIN)
-    real = near.dtype.type
-    for k in range(first, last):
-        left, fraction = column_met(offsets[k], slopes[k], row)
-        p = np.uint64(left + MARGIN)
-        share = real(fraction) * weighted[k]
-        near[p] += weighted[k] - share
-        far[p] += share
-
-
-@inline
-def scatter_group(
+def scatter_rows(
     offsets: Any, slopes: Any, group: Any, weighted: Any, top: Any, n_rows: Any, near: Any, far: Any
 ) -> None:
-    """`scatter_row` for the rows of a tile that starts at row ``top`` of ``n_rows``."""
+    """Add each ray's value to the left (``near``) and right (``far``) pixels of a tile of rows.
+
+    ``top`` is the first row of the tile in the image of ``n_rows``. Two targets, since one would make
+    each ray wait for the pixel that the ray before it has just written.
+    """
     real = near.dtype.type
+    first = last = group[BEGIN]
     for r in range(near.shape[0]):
         row = real(top + r - (n_rows - 1) * 0.5)
-        scatter_row(offsets, slopes, row, group, weighted, near[r], far[r])
+        n_columns = near.shape[1] - 2 * MARGIN
+        first, last = rays_on_row(offsets, slopes, row, group, n_columns, first, last)
+        lefts, rights = near[r], far[r]
+        for k in range(first, last):
+            p, fraction = pixels_met(offsets[k], slopes[k], row)
+            share = fraction * weighted[k]
+            lefts[p] += weighted[k] - share
+            rights[p] += share
 
 
 @kernel("r2 j2 r2 r2 w2")
@@ -139,7 +145,7 @@ def adjoint(weighted: Any, groups: Any, offsets: Any, slopes: Any, image: Any) -
         for g in range(groups.shape[0]):
             a = groups[g, ANGLE]
             if groups[g, TRANSPOSED] == 0:
-                scatter_group(offsets[a], slopes[a], groups[g], weighted[a], top, n, near, far)
+                scatter_rows(offsets[a], slopes[a], groups[g], weighted[a], top, n, near, far)
         for r in range(rows):
             for j in range(m):
                 image[top + r, j] = near[r, j + MARGIN] + far[r, j + MARGIN - 1]
@@ -151,10 +157,19 @@ def adjoint(weighted: Any, groups: Any, offsets: Any, slopes: Any, image: Any) -
         for g in range(groups.shape[0]):
             a = groups[g, ANGLE]
             if groups[g, TRANSPOSED] == 1:
-                scatter_group(offsets[a], slopes[a], groups[g], weighted[a], left, m, near, far)
+                scatter_rows(offsets[a], slopes[a], groups[g], weighted[a], left, m, near, far)
         for i in range(n):
             for c in range(columns):
                 image[i, left + c] += near[c, i + MARGIN] + far[c, i + MARGIN - 1]
+
+
+@inline
+def interpolate(padded: Any, position: Any) -> Any:
+    """Linear interpolation between the bins of a detector, which falls to zero one bin beyond its ends."""
+    at = min(max(position + np.float32(MARGIN), np.float32(0)), np.float32(padded.shape[0] - 2))
+    left = np.int32(at)
+    p = np.uint32(left)
+    return padded[p] + (at - np.float32(left)) * (padded[p + np.uint32(1)] - padded[p])
 
 
 @kernel("r2 r1 r1 s s s s w2")
@@ -169,19 +184,22 @@ def back_project_weighted(
     n, m = image.shape
     real = image.dtype.type
     n_detectors = filtered.shape[1]
-    for i in prange(n):
-        y = ((n - 1) * real(0.5) - i) * pixel_size
-        row = np.zeros(m, image.dtype)
+    for block in prange((n + TILE - 1) // TILE):
+        top = block * TILE
+        bottom = min(n, top + TILE)
+        abscissae = np.empty(m, image.dtype)
+        for j in range(m):
+            abscissae[j] = (j - (m - 1) * 0.5) * pixel_size
+        padded = np.zeros(n_detectors + 2 * MARGIN, image.dtype)
+        image[top:bottom] = 0
         for a in range(filtered.shape[0]):
-            line = filtered[a]
-            for j in range(m):
-                x = (j - (m - 1) * real(0.5)) * pixel_size
-                inverse_depth = distance / (distance - x * sines[a] + y * cosines[a])
-                s = (x * cosines[a] + y * sines[a]) * inverse_depth
-                position = (s - first) / step
-                if position >= 0 and position <= n_detectors - 1:
-                    k = min(np.int64(position), n_detectors - 2) if n_detectors > 1 else 0
-                    other = min(k + 1, n_detectors - 1)
-                    far = position - k
-                    row[j] += inverse_depth * inverse_depth * ((1 - far) * line[k] + far * line[other])
-        image[i] = row
+            padded[MARGIN : MARGIN + n_detectors] = filtered[a]
+            cosine, sine = cosines[a], sines[a]
+            for i in range(top, bottom):
+                y = real(((n - 1) * 0.5 - i) * pixel_size)
+                row = image[i]
+                for j in range(m):
+                    x = abscissae[j]
+                    inverse_depth = distance / (distance - x * sine + y * cosine)
+                    position = ((x * cosine + y * sine) * inverse_depth - first) / step
+                    row[j] += inverse_depth * inverse_depth * interpolate(padded, position)

@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 
 from wellposed import arrays
-from wellposed.arrays import Array
 from wellposed.kernels import projector_parallel
-from wellposed.operators._base import LinearOperator, as_shape
+from wellposed.operators._base import as_shape
+from wellposed.operators._host import HostOperator
 
 
-class Projector(LinearOperator):
+class Projector(HostOperator):
     """Line integrals of an ``(n, m)`` image as a sinogram ``(n_angles, n_detectors)``.
 
     Pixel ``(i, j)`` is a square around ``x = (j - (m-1)/2) * pixel_size``,
-    ``y = ((n-1)/2 - i) * pixel_size``; the rotation axis is the origin. A subclass computes on NumPy
-    arrays in `_forward` and `_backward`, and says where its rays run in `rays`.
+    ``y = ((n-1)/2 - i) * pixel_size``; the rotation axis is the origin. A subclass says where its
+    rays run in `rays`.
     """
 
     nonnegative = True
@@ -44,28 +44,6 @@ class Projector(LinearOperator):
         """A point on each ray and the ray's unit direction, each ``(n_angles, n_detectors, 2)`` as (x, y)."""
         raise TypeError(f"{type(self).__name__} does not define rays")
 
-    def _forward(self, image: np.ndarray, sinogram: np.ndarray) -> None:
-        raise TypeError(f"{type(self).__name__} does not define _forward")
-
-    def _backward(self, sinogram: np.ndarray, image: np.ndarray) -> None:
-        raise TypeError(f"{type(self).__name__} does not define _backward")
-
-    def _apply(self, x: Array, out: Array) -> None:
-        host = arrays.numpy_view(x)
-        target = _writable(out)
-        result = np.empty(self.range_shape, host.dtype) if target is None else target
-        self._forward(host, result)
-        if target is None:
-            out[...] = arrays.from_numpy(result, like=out)
-
-    def _apply_adjoint(self, y: Array, out: Array) -> None:
-        host = arrays.numpy_view(y)
-        target = _writable(out)
-        result = np.empty(self.domain_shape, host.dtype) if target is None else target
-        self._backward(host, result)
-        if target is None:
-            out[...] = arrays.from_numpy(result, like=out)
-
     @cached_property
     def row_sums(self) -> np.ndarray:
         """Sum of the matrix entries of each ray: the length of the ray within the image, as a sinogram."""
@@ -86,12 +64,6 @@ def transposed(image: np.ndarray) -> np.ndarray:
     turned = np.empty(image.shape[::-1], image.dtype)
     projector_parallel.transpose(image, turned)
     return turned
-
-
-def _writable(out: Array) -> np.ndarray | None:
-    """The memory of ``out`` if kernels may write there, else None."""
-    host = arrays.numpy_view(out)
-    return host if host.flags.writeable and host.flags.c_contiguous else None
 
 
 def check_image_shape(image_shape: Any) -> tuple[int, ...]:

@@ -125,13 +125,13 @@ class FanBeam(Projector):
         directions = toward / np.linalg.norm(toward, axis=-1, keepdims=True)
         return np.broadcast_to(-self.source_origin * along, directions.shape), directions
 
-    def _forward(self, image: np.ndarray, sinogram: np.ndarray) -> None:
+    def _apply_host(self, x: np.ndarray, out: np.ndarray) -> None:
         groups, starts = self._tables.groups, self._tables.starts
-        kernels.forward(image, transposed(image), groups, starts, *self._rays[image.dtype], sinogram)
+        kernels.forward(x, transposed(x), groups, starts, *self._rays[x.dtype], out)
 
-    def _backward(self, sinogram: np.ndarray, image: np.ndarray) -> None:
-        offsets, slopes, lengths = self._rays[image.dtype]
-        kernels.adjoint(sinogram * lengths, self._tables.groups, offsets, slopes, image)
+    def _apply_adjoint_host(self, y: np.ndarray, out: np.ndarray) -> None:
+        offsets, slopes, lengths = self._rays[y.dtype]
+        kernels.adjoint(y * lengths, self._tables.groups, offsets, slopes, out)
 
     def _filtered_back_projection(
         self, sinogram: np.ndarray, ramp: Callable[[np.ndarray, float], np.ndarray]

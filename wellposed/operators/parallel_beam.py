@@ -97,16 +97,16 @@ class ParallelBeam(Projector):
         points = self.detectors[None, :, None] * normals
         return points, np.broadcast_to(along, points.shape)
 
-    def _forward(self, image: np.ndarray, sinogram: np.ndarray) -> None:
+    def _apply_host(self, x: np.ndarray, out: np.ndarray) -> None:
         tables = self._tables
-        taps = self._taps[image.dtype]
-        kernels.forward(image, transposed(image), tables.lines, taps, tables.n_cells, sinogram)
+        taps = self._taps[x.dtype]
+        kernels.forward(x, transposed(x), tables.lines, taps, tables.n_cells, out)
 
-    def _backward(self, sinogram: np.ndarray, image: np.ndarray) -> None:
+    def _apply_adjoint_host(self, y: np.ndarray, out: np.ndarray) -> None:
         tables = self._tables
-        profiles = np.empty((len(self.angles), kernels.SUBPIXELS, tables.n_cells), sinogram.dtype)
-        kernels.spread(sinogram, tables.lines, self._taps[image.dtype], profiles)
-        kernels.back_project(profiles, tables.lines, image)
+        profiles = np.empty((len(self.angles), kernels.SUBPIXELS, tables.n_cells), y.dtype)
+        kernels.spread(y, tables.lines, self._taps[y.dtype], profiles)
+        kernels.back_project(profiles, tables.lines, out)
 
     def _filtered_back_projection(
         self, sinogram: np.ndarray, ramp: Callable[[np.ndarray, float], np.ndarray]
