@@ -204,7 +204,7 @@ def test_npz(tmp_path: Path) -> None:
     scan = scans.open_scan(path)
     assert (scan.shape, scan.pixel_size, scan.center) == ((VIEWS, 1, COLUMNS), 0.5, 4.25)
     assert scan.line_integrals
-    np.testing.assert_allclose(np.rad2deg(scan.angles), degrees)  # type: ignore[arg-type]
+    np.testing.assert_allclose(np.rad2deg(scan.angles), degrees)
     np.testing.assert_array_equal(scan.read(0).data, sinogram)
     np.savez(path, sinogram=sinogram, angles=degrees, angle_unit="degrees")
     np.testing.assert_allclose(scans.open_scan(path).angles, np.deg2rad(degrees))

@@ -129,7 +129,7 @@ def remove_rings(sinogram: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any
     Raises
     ------
     InputError
-        With fewer than 20 views, too few to tell a stripe from the object.
+        With fewer than 20 views, too few to tell a stripe from the object, or data without any noise.
     """
     if sinogram.shape[0] < _RINGS_MIN_VIEWS:
         raise InputError(
@@ -140,7 +140,11 @@ def remove_rings(sinogram: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any
 
     # It divides by column means, which are near zero in air: lift all values above zero meanwhile.
     lift = float(np.ptp(sinogram)) - float(sinogram.min())
-    return np.asarray(remove_all_stripe(sinogram + lift) - lift, dtype=sinogram.dtype)
+    try:
+        cleaned = remove_all_stripe(sinogram + lift)
+    except ValueError as error:
+        raise InputError(f"rings cannot be removed: {error}; leave --rings out") from error
+    return np.asarray(cleaned - lift, dtype=sinogram.dtype)
 
 
 def choose_views(available: int, wanted: int | None) -> NDArray[np.intp]:
