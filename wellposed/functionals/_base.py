@@ -104,6 +104,10 @@ class Functional:
         """The largest ``s <= 1`` with ``s * y`` in the domain of the conjugate; 0 if none is known."""
         return 1.0
 
+    def _conjugate_prox(self, y: Array, step: Any) -> Array:
+        """The proximal map of the conjugate: ``y - step * prox(f, y / step, 1 / step)``, kept inside."""
+        return self.project_dual(y - step * self.prox(y / step, 1 / step))
+
     def _conjugate_gradient(self, y: Array) -> Array:
         """The gradient of the conjugate, for strongly convex functionals."""
         raise TypeError(f"the conjugate of {self} has no known gradient")
@@ -314,6 +318,11 @@ class Weighted(Functional):
             return self.f._conjugate(y) if self.f.traits.indicator else Zero()._conjugate(y)
         return self.c * self.f._conjugate(y / self.c)
 
+    def _conjugate_prox(self, y: Array, step: Any) -> Array:
+        if self.c == 0:
+            return self.project_dual(y)
+        return self.c * self.f._conjugate_prox(y / self.c, step / self.c)
+
     def _conjugate_gradient(self, y: Array) -> Array:
         return self.f._conjugate_gradient(y / self.c)
 
@@ -479,9 +488,8 @@ class Conjugate(Functional):
         return self.f._conjugate(y)
 
     def prox(self, x: Array, step: Any = 1.0) -> Array:
-        """By Moreau's identity: ``x - step * prox(f, x / step, 1 / step)``."""
-        step = step_for(x, step)
-        return x - step * self.f.prox(x / step, 1 / step)
+        """The proximal map of the conjugate, by Moreau's identity unless ``f`` knows better."""
+        return self.f._conjugate_prox(x, step_for(x, step))
 
     def gradient(self, x: Array) -> Array:
         return self.f._conjugate_gradient(x)

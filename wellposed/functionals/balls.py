@@ -95,7 +95,7 @@ class L2Ball(Functional):
 
     Notes
     -----
-    The norm is accepted with a relative error of 1e-12 (float64) or 1e-5 (float32). The conjugate is
+    The norm is accepted with an error of four times the resolution of the dtype. The conjugate is
     :math:`\mathrm{radius}\, \|y\| + \langle y, \mathrm{center}\rangle`.
 
     Examples
@@ -129,14 +129,13 @@ class L2Ball(Functional):
 
     def __call__(self, x: Array) -> float:
         r = x if self.center is None else x - self.center
-        xp = arrays.namespace(x)
-        single = arrays.real_dtype(r) == xp.float32
+        eps = float(arrays.namespace(r).finfo(arrays.real_dtype(r)).eps)
         size = float(self.radius) if self.center is None else self.radius + arrays.norm(self.center)
-        return 0.0 if arrays.norm(r) <= self.radius + size * (1e-5 if single else 1e-12) else math.inf
+        return 0.0 if _exact_norm(r) <= self.radius + 4 * eps * size else math.inf
 
     def prox(self, x: Array, step: Any = 1.0) -> Array:
         r = x if self.center is None else x - self.center
-        size = arrays.norm(r)
+        size = _exact_norm(r)
         if size <= self.radius:
             return x
         inside = r * (float(self.radius) / size)
@@ -148,3 +147,9 @@ class L2Ball(Functional):
 
     def __str__(self) -> str:
         return f"L2Ball({self.radius:g})"
+
+
+def _exact_norm(r: Array) -> float:
+    """The norm with squares in double precision, since membership is decided by the last digits."""
+    xp = arrays.namespace(r)
+    return arrays.norm(xp.astype(r, xp.float64) if r.dtype == xp.float32 else r)

@@ -9,7 +9,7 @@ from typing import Any
 from wellposed import arrays
 from wellposed.arrays import Array
 from wellposed.functionals._base import Functional, Traits, step_for
-from wellposed.functionals.norms import L1
+from wellposed.functionals.norms import L1, scale_into, shrink
 from wellposed.functionals.parameter import Parameter, current, positive
 
 
@@ -91,13 +91,13 @@ class ElasticNet(Functional):
 
     def project_dual(self, y: Array) -> Array:
         l1, l2 = self._weights
-        return y if l2 > 0 else y - (L1().prox(y, l1) if l1 > 0 else y)
+        return y if l2 > 0 else shrink(y, arrays.namespace(y).abs(y), l1)
 
     def dual_scale(self, y: Array) -> float:
         l1, l2 = self._weights
         if l2 > 0:
             return 1.0
-        return L1().dual_scale(y / l1) if l1 > 0 else float(self._conjugate(y) == 0.0)
+        return scale_into(y, arrays.namespace(y).abs(y), l1) if l1 > 0 else float(self._conjugate(y) == 0.0)
 
     def __str__(self) -> str:
         return "ElasticNet"

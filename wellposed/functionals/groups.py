@@ -135,9 +135,8 @@ class GroupL2(Functional):
         xp = arrays.namespace(y)
         numbers = self._numbers(y)
         sizes = self._sizes(y, numbers)
-        radii = self._radii(sizes)
-        outside = sizes > radii
-        inside = radii * (1 - rounding(sizes, sizes))
+        inside = self._radii(sizes) * (1 - rounding(sizes, sizes))
+        outside = sizes > inside
         factors = xp.where(outside, inside / xp.where(outside, sizes, 1.0 + 0.0 * sizes), 1.0 + 0.0 * sizes)
         return self._scaled(y, numbers, factors, ungrouped=0.0)
 

@@ -58,11 +58,14 @@ class NuclearNorm(Functional):
         return 0.0 if float(arrays.namespace(y).max(_singular_values(y))) <= 1.0 else math.inf
 
     def project_dual(self, y: Array) -> Array:
-        if self._conjugate(y) == 0.0:
-            return y
         xp = arrays.namespace(y)
         U, s, Vh = xp.linalg.svd(y, full_matrices=False)
+        if float(xp.max(s)) <= 1 - _margin(y):
+            return y
         return (U * xp.clip(s, 0.0, 1 - _margin(y))[..., None, :]) @ Vh
+
+    def _conjugate_prox(self, y: Array, step: Any) -> Array:
+        return self.project_dual(y)
 
     def dual_scale(self, y: Array) -> float:
         largest = float(arrays.namespace(y).max(_singular_values(y)))

@@ -69,7 +69,12 @@ class L1(Functional):
         w = self._w(y)
         if arrays.is_complex(y):
             return shrink(y, xp.abs(y), w)
+        # A multiple of this point, divided again, must not leave the domain by rounding.
+        w = w * (1 - 4 * float(xp.finfo(y.dtype).eps))
         return xp.clip(y, -w, w)
+
+    def _conjugate_prox(self, y: Array, step: Any) -> Array:
+        return self.project_dual(y)
 
     def dual_scale(self, y: Array) -> float:
         return scale_into(y, arrays.namespace(y).abs(y), self._w(y))
@@ -160,6 +165,9 @@ class L21(Functional):
     def project_dual(self, y: Array) -> Array:
         return shrink(y, self._sizes(y), self._w(y))
 
+    def _conjugate_prox(self, y: Array, step: Any) -> Array:
+        return self.project_dual(y)
+
     def dual_scale(self, y: Array) -> float:
         return scale_into(y, self._sizes(y), self._w(y))
 
@@ -170,9 +178,9 @@ class L21(Functional):
 def shrink(y: Array, sizes: Array, radius: Any, inside: bool = True) -> Array:
     """``y`` projected onto the balls ``sizes <= radius``; with ``inside`` safely so, in spite of rounding."""
     xp = arrays.namespace(y)
+    radius = radius * (1 - rounding(y, sizes)) if inside else radius
     outside = sizes > radius
-    shrunk = radius * (1 - rounding(y, sizes)) if inside else radius
-    factor = xp.where(outside, shrunk / xp.where(outside, sizes, 0 * sizes + 1), 0 * sizes + 1)
+    factor = xp.where(outside, radius / xp.where(outside, sizes, 0 * sizes + 1), 0 * sizes + 1)
     return y * factor
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from wellposed import arrays
 from wellposed.arrays import Array
-from wellposed.functionals._base import Traits, step_for
+from wellposed.functionals._base import Traits, Weighted, step_for
 from wellposed.functionals.datafits import DataFit, check_real, check_weights
 from wellposed.functionals.norms import L1
 from wellposed.functionals.parameter import Parameter, current, positive
@@ -59,6 +59,11 @@ class HuberLoss(DataFit):
     def _d(self) -> float:
         return float(current(self.delta))
 
+    @property
+    def _clipped(self) -> Weighted:
+        """The functional whose conjugate has the same domain."""
+        return Weighted(self._d, L1())
+
     def _loss_traits(self) -> Traits:
         return Traits(lipschitz=1.0, separable=True)
 
@@ -83,15 +88,15 @@ class HuberLoss(DataFit):
 
     def _conjugate(self, y: Array) -> float:
         xp = arrays.namespace(y, self.b)
-        if bool(xp.any(xp.abs(y) > self._d)):
+        if bool(xp.any(xp.abs(y / self._d) > 1)):
             return math.inf
         return 0.5 * arrays.inner(y, y) + arrays.inner(y, self.b)
 
     def project_dual(self, y: Array) -> Array:
-        return arrays.namespace(y).clip(y, -self._d, self._d)
+        return self._clipped.project_dual(y)
 
     def dual_scale(self, y: Array) -> float:
-        return L1().dual_scale(y / self._d)
+        return self._clipped.dual_scale(y)
 
 
 @dataclass(frozen=True, eq=False)

@@ -123,6 +123,10 @@ def _check_convex(probe: Probe, f: Functional, points: list[Array]) -> None:
         fx, fz, apart = f(x), f(z), arrays.norm(x - z)
         for s in (0.25, 0.5, 0.9):
             between = s * x + (1 - s) * z
+            if f.traits.indicator and f.traits.prox:
+                inside = f.prox(between, 1.0)
+                probe.equal("convexity of the set", arrays.norm(inside - between), 0.0, arrays.norm(between))
+                between = inside
             chord = s * fx + (1 - s) * fz - 0.5 * mu * s * (1 - s) * apart**2
             probe.at_most(
                 "convexity between two points", f(between), chord, abs(fx) + abs(fz) + mu * apart**2
@@ -131,7 +135,9 @@ def _check_convex(probe: Probe, f: Functional, points: list[Array]) -> None:
 
 def _check_smooth(probe: Probe, f: Functional, shape: tuple[int, ...], points: list[Array]) -> None:
     inside = []
-    for x in [*points, *(probe.freeze(0.5 + np.abs(arrays.numpy_view(x))) for x in points)]:
+    raised = [probe.freeze(0.5 + np.abs(arrays.numpy_view(x))) for x in points]
+    # Where the gradient has no Lipschitz constant, differences need distance from the border of the domain.
+    for x in [*raised, *points] if f.traits.lipschitz == math.inf else [*points, *raised]:
         h = 6 * step_at(probe, x)
         if math.isfinite(f(x + h)) and math.isfinite(f(x - h)):
             inside.append(x)
@@ -178,7 +184,11 @@ def _check_rival(probe: Probe, f: Functional, x: Array, p: Array, q: Array, step
     if not math.isfinite(rival):
         return
     name = f"prox with step {step:g} is a minimiser: a rival is better"
-    scale = abs(value) + abs(rival) + arrays.norm(d) * (arrays.norm(x) + arrays.norm(p)) / step
+    scale = (
+        abs(value)
+        + abs(rival)
+        + (arrays.norm(d) + 0.01 * arrays.norm(p)) * (arrays.norm(x) + arrays.norm(p)) / step
+    )
     if f.traits.convex:
         bound = value + arrays.inner((x - p) / step, d) + 0.5 * mu * arrays.inner(d, d)
         probe.at_most(name, bound, rival, scale)

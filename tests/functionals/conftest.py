@@ -1,0 +1,117 @@
+"""The registry of all functionals: each entry runs through every test that takes `entry`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+import wellposed as wp
+from wellposed.functionals._base import Zero
+from wellposed.functionals.norms import L21
+from wellposed.functionals.smoothed import SmoothedL21
+
+SHAPE = (6, 5)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A functional made from a function that brings host arrays to the library and dtype under test."""
+
+    name: str
+    make: Callable[[Callable[[Any], Any]], wp.Functional]
+    shape: tuple[int, ...] = SHAPE
+
+
+def _numbers(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(SHAPE)
+
+
+def _positive(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(0.2, 3.0, SHAPE)
+
+
+def _counts() -> np.ndarray:
+    return np.random.default_rng(3).poisson(1.5, SHAPE).astype(float)
+
+
+B = _numbers(1)
+W = _positive(2)
+HALF = W * (np.arange(30).reshape(SHAPE) % 3 > 0)
+LABELS = np.arange(30).reshape(SHAPE) // 4
+SIGNS = np.where(_numbers(5) > 0, 1.0, -1.0)
+LISTS = [[0, 7, 9], [1, 2], list(range(12, 27))]
+D = wp.operators.Gradient(SHAPE)
+B2 = np.random.default_rng(8).standard_normal(D.range_shape)
+
+REGISTRY = [
+    Entry("zero", lambda a: Zero()),
+    Entry("least squares", lambda a: wp.LeastSquares(None, a(B))),
+    Entry("least squares, weights", lambda a: wp.LeastSquares(None, a(B), a(W))),
+    Entry("least squares, some weights 0", lambda a: wp.LeastSquares(None, a(B), a(HALF))),
+    Entry("least squares of an operator", lambda a: wp.LeastSquares(D, a(B2))),
+    Entry("kullback leibler", lambda a: wp.KullbackLeibler(None, a(_counts()))),
+    Entry("kullback leibler, background", lambda a: wp.KullbackLeibler(None, a(_counts()), 0.7)),
+    Entry("kullback leibler, backgrounds", lambda a: wp.KullbackLeibler(None, a(_counts()), a(W))),
+    Entry("huber loss", lambda a: wp.HuberLoss(None, a(B), 0.6)),
+    Entry("huber loss of an operator", lambda a: wp.HuberLoss(D, a(B2), wp.Parameter("delta", 0.6))),
+    Entry("l1 loss", lambda a: wp.L1Loss(None, a(B))),
+    Entry("l1 loss, some weights 0", lambda a: wp.L1Loss(None, a(B), a(HALF))),
+    Entry("logistic loss", lambda a: wp.LogisticLoss(None, a(SIGNS))),
+    Entry("l1", lambda a: wp.L1()),
+    Entry("l1, weights", lambda a: wp.L1(HALF)),
+    Entry("squared l2", lambda a: wp.SquaredL2()),
+    Entry("elastic net", lambda a: wp.ElasticNet(0.4, 1.5)),
+    Entry("elastic net without l1", lambda a: wp.ElasticNet(0.0, 1.5)),
+    Entry("elastic net without l2", lambda a: wp.ElasticNet(wp.Parameter("l1", 0.4), 0.0)),
+    Entry("elastic net of nothing", lambda a: wp.ElasticNet(0.0, 0.0)),
+    Entry("l21", lambda a: L21((0,))),
+    Entry("l21 of two axes", lambda a: L21((0, 2)), (2, 4, 3)),
+    Entry("l21, weights", lambda a: L21((0,), np.linspace(0.0, 2.0, 5)[None])),
+    Entry("smoothed l21", lambda a: SmoothedL21(0.3)),
+    Entry("smoothed l21, tiny eps", lambda a: SmoothedL21(0.01)),
+    Entry("smoothed l1", lambda a: SmoothedL21(wp.Parameter("eps", 0.3), (), HALF)),
+    Entry("smoothed l21, weights", lambda a: SmoothedL21(0.3, (0,), np.linspace(0.0, 2.0, 5)[None])),
+    Entry("total variation", lambda a: wp.TotalVariation()),
+    Entry("anisotropic total variation, weights", lambda a: wp.TotalVariation(False, W)),
+    Entry("vectorial total variation", lambda a: wp.TotalVariation(channel_axis=-1), (4, 5, 3)),
+    Entry("smoothed total variation", lambda a: wp.SmoothedTotalVariation(0.3)),
+    Entry("anisotropic smoothed total variation", lambda a: wp.SmoothedTotalVariation(0.3, False, W)),
+    Entry("vectorial smoothed tv", lambda a: wp.SmoothedTotalVariation(0.3, channel_axis=0), (3, 4, 5)),
+    Entry("groups of labels", lambda a: wp.GroupL2(LABELS, np.arange(8) * 0.3)),
+    Entry("groups of indices", lambda a: wp.GroupL2(LISTS)),
+    Entry("nuclear norm", lambda a: wp.NuclearNorm()),
+    Entry("nuclear norm of a batch", lambda a: wp.NuclearNorm(), (2, 3, 4)),
+    Entry("non-negative", lambda a: wp.NonNegative()),
+    Entry("box", lambda a: wp.Box(-0.3, 0.8)),
+    Entry("half a box", lambda a: wp.Box(0.2, np.inf)),
+    Entry("simplex", lambda a: wp.Simplex(2.0)),
+    Entry("simplices", lambda a: wp.Simplex(axis=-1)),
+    Entry("l2 ball", lambda a: wp.L2Ball(1.5)),
+    Entry("l2 ball with a center", lambda a: wp.L2Ball(1.5, a(B))),
+    Entry("weighted", lambda a: 2.5 * wp.L1()),
+    Entry(
+        "weighted by a parameter", lambda a: wp.Parameter("weight", 0.3) * wp.LeastSquares(None, a(B), a(W))
+    ),
+    Entry("weighted by 0", lambda a: 0.0 * wp.L1()),
+    Entry("weighted by 0, indicator", lambda a: 0.0 * wp.NonNegative()),
+    Entry("weighted by 0, kullback leibler", lambda a: 0.0 * wp.KullbackLeibler(None, a(_counts()))),
+    Entry("weighted by 0, smooth", lambda a: 0.0 * wp.SmoothedTotalVariation(0.3)),
+    Entry("shifted", lambda a: wp.ElasticNet(0.4, 1.5).shifted(a(B))),
+    Entry("composed", lambda a: wp.SquaredL2() @ D),
+    Entry("composed, not smooth", lambda a: 0.7 * L21((0,)) @ D),
+    Entry("conjugate", lambda a: wp.HuberLoss(None, a(B), 0.6).conjugate),
+    Entry("conjugate of a strongly convex one", lambda a: (2.0 * wp.ElasticNet(0.4, 1.5)).conjugate),
+    Entry("sum", lambda a: wp.LeastSquares(None, a(B)) + 0.3 * wp.SmoothedTotalVariation(0.2)),
+    Entry("sum of one", lambda a: wp.Objective((2.0 * wp.L1(),))),
+    Entry("sum, composed", lambda a: (wp.SquaredL2() + wp.L1()) @ D),
+]
+
+
+@pytest.fixture(params=REGISTRY, ids=lambda entry: entry.name)
+def entry(request: pytest.FixtureRequest) -> Entry:
+    """Each functional in turn."""
+    return request.param  # type: ignore[no-any-return]
