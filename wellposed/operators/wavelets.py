@@ -144,8 +144,14 @@ class Wavelet(HostOperator):
 
     @property
     def inverse(self) -> LinearOperator:
-        """The inverse transform, from coefficients to arrays."""
-        return self.adjoint if self.orthonormal else InverseWavelet(self)
+        """The inverse transform, from coefficients to arrays; a `TypeError` for ``"dmey"``, which has none."""
+        if self.orthonormal:
+            return self.adjoint
+        w = self.wavelet
+        passed = np.convolve(w.dec_lo, w.rec_lo) + np.convolve(w.dec_hi, w.rec_hi)
+        if abs(passed).sum() - abs(passed).max() > 1e-9:
+            raise TypeError(f"the filters of {self.name!r} do not reconstruct: take another wavelet")
+        return InverseWavelet(self)
 
     @cached_property
     def scales(self) -> np.ndarray:
