@@ -196,6 +196,36 @@ def test_bad_tiff_stacks(tmp_path: Path) -> None:
         scans.open_scan(good, angles="0:180", white=mixed / "a.tif")
 
 
+@pytest.mark.parametrize("suffix", [".h5", ".tif", ".npz"])
+def test_damage_never_passes_in_silence(tmp_path: Path, suffix: str) -> None:
+    good = tmp_path / f"good{suffix}"
+    if suffix == ".h5":
+        write_scan(good)
+    elif suffix == ".tif":
+        tifffile.imwrite(good, counts(), photometric="minisblack", compression="zlib")
+    else:
+        np.savez_compressed(good, sinogram=counts()[:, 0], angles=np.arange(VIEWS) * 0.1)
+    whole = good.read_bytes()
+    rng = np.random.default_rng(0)
+    bad = tmp_path / f"bad{suffix}"
+    refused = 0
+    for length in range(1, len(whole), len(whole) // 60):
+        flipped = bytearray(whole)
+        flipped[int(rng.integers(len(whole)))] ^= int(rng.integers(1, 256))
+        for content in (whole[:length], bytes(flipped)):
+            bad.write_bytes(content)
+            try:
+                scan = scans.open_scan(bad, angles="0:180")
+                raw = scan.read(0, allow_saturated=True)
+            except InputError as error:
+                refused += 1
+                assert "\n" not in str(error)
+            else:
+                assert raw.data.shape == scan.shape[::2]
+                assert content == bytes(flipped) or scan.shape[0] == VIEWS
+    assert refused >= 60
+
+
 def test_npz(tmp_path: Path) -> None:
     path = tmp_path / "s.npz"
     sinogram = np.random.default_rng(1).random((VIEWS, COLUMNS))

@@ -1,6 +1,7 @@
 """Files as such: atomic writes, checks before work starts, fingerprints, memory."""
 
 import hashlib
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ __all__ = [
     "fingerprint",
     "format_bytes",
     "full_suffix",
+    "reading",
     "require_memory",
 ]
 
@@ -78,6 +80,57 @@ def check_readable(path: Path) -> None:
         raise InputError(
             f"cannot read {path}: {_reason(error)}; check the path and its permissions"
         ) from error
+
+
+class _PageErrors(logging.Handler):
+    """Collects what tifffile merely logs when the chain of pages breaks off."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = record.getMessage()
+        if "TiffPages" in message:
+            self.messages.append(message)
+
+
+@contextmanager
+def reading(path: Path, what: str) -> Iterator[None]:
+    """Turn whatever a library says about a damaged file into an `InputError`.
+
+    The libraries for HDF5, TIFF, NPZ, PNG and NIfTI raise more than a dozen unrelated exceptions (of zlib,
+    struct, tokenize, ...) for damaged bytes, so every `Exception` counts; the original one is chained.
+    A TIFF file that lost its last pages raises none: tifffile logs it, and the log is heard here.
+
+    Parameters
+    ----------
+    path : Path
+        File that is read in the block.
+    what : str
+        Name of the format.
+
+    Raises
+    ------
+    InputError
+        If the block raises anything but `MemoryError`, or pages of a TIFF file are lost.
+    """
+    logger = logging.getLogger("tifffile")
+    lost = _PageErrors()
+    logger.addHandler(lost)
+    try:
+        yield
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:
+        raise InputError(
+            f"cannot read {path} as {what}: {error}; the file is damaged, cut short or of another kind: copy "
+            "it again"
+        ) from error
+    finally:
+        logger.removeHandler(lost)
+    if lost.messages:
+        raise InputError(f"{path} is damaged or cut short ({lost.messages[0]}); copy the file again")
 
 
 def check_writable(path: Path) -> None:

@@ -1,9 +1,6 @@
 """Images in: grey, colour and volumes, scaled to floating numbers by one documented rule."""
 
-import contextlib
 import warnings
-import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wellposed.app.errors import InputError
-from wellposed.app.files import check_readable, full_suffix, require_memory
+from wellposed.app.files import check_readable, full_suffix, reading, require_memory
 
 __all__ = ["Image", "nibabel_or_error", "read_image"]
 
@@ -113,24 +110,12 @@ def read_image(path: Path) -> Image:
 _Raw = tuple[NDArray[Any], bool, tuple[str, ...]]
 
 
-@contextlib.contextmanager
-def _damaged(path: Path, *kinds: type[Exception]) -> Iterator[None]:
-    try:
-        yield
-    except InputError:
-        raise
-    except kinds as error:
-        raise InputError(
-            f"cannot read {path}: {error}; the file is damaged, cut short or of another kind: copy it again"
-        ) from error
-
-
 def _read_pillow(path: Path) -> _Raw:
     from PIL import Image as Pillow
     from PIL import ImageOps
 
     notes: tuple[str, ...] = ()
-    with _damaged(path, OSError, SyntaxError, ValueError), warnings.catch_warnings():
+    with reading(path, "an image"), warnings.catch_warnings():
         # Size is judged by the memory check below, not by Pillow's fixed limit.
         warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)
         try:
@@ -167,7 +152,7 @@ def _png_bits(path: Path) -> int:
 def _read_tiff(path: Path) -> _Raw:
     import tifffile
 
-    with _damaged(path, OSError, ValueError, RuntimeError, IndexError), tifffile.TiffFile(path) as file:
+    with reading(path, "TIFF"), tifffile.TiffFile(path) as file:
         if not file.series:
             raise InputError(f"{path} holds no image; export it again")
         series = file.series[0]
@@ -188,8 +173,7 @@ def _read_tiff(path: Path) -> _Raw:
 
 
 def _read_numpy(path: Path) -> _Raw:
-    kinds = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile)
-    with _damaged(path, *kinds), path.open("rb") as stream:
+    with reading(path, "NPY or NPZ"), path.open("rb") as stream:
         opened = np.load(stream, allow_pickle=False)
         if isinstance(opened, np.ndarray):
             array = opened
@@ -218,7 +202,7 @@ def nibabel_or_error() -> Any:
 
 def _read_nifti(path: Path) -> _Raw:
     nibabel = nibabel_or_error()
-    with _damaged(path, OSError, ValueError, EOFError, nibabel.filebasedimages.ImageFileError):
+    with reading(path, "NIfTI"):
         file = nibabel.load(path)
         require_memory(
             _WORKING_COPIES * 4 * int(np.prod(file.shape)), f"the volume {path} of shape {file.shape}"

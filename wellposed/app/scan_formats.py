@@ -4,9 +4,8 @@ Everything here speaks of files: which dataset holds what, and what to do when o
 the numbers mean (angles in radians, saturation, slices) is decided in `wellposed.app.scans`.
 """
 
-import contextlib
-import zipfile
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wellposed.app.errors import InputError
+from wellposed.app.files import reading
 
 __all__ = ["Dataset", "Slice", "Source", "open_hdf5", "open_npz", "open_tiff"]
 
@@ -75,20 +75,6 @@ class Source:
     center: float | None = None
 
 
-@contextlib.contextmanager
-def _readable(path: Path, what: str, kinds: tuple[type[Exception], ...]) -> Iterator[None]:
-    """Turn the library's exceptions about a damaged file into an `InputError`."""
-    try:
-        yield
-    except InputError:
-        raise
-    except kinds as error:
-        raise InputError(
-            f"cannot read {path} as {what}: {error}; the file is damaged, cut short or of another kind: copy "
-            "it again"
-        ) from error
-
-
 # --- data-exchange HDF5 ---------------------------------------------------------------------------------
 
 
@@ -105,7 +91,7 @@ def open_hdf5(path: Path) -> Source:
     """
     import h5py
 
-    with _readable(path, "HDF5", (OSError, RuntimeError, KeyError)), h5py.File(path, "r") as file:
+    with reading(path, "HDF5"), h5py.File(path, "r") as file:
         found = {name: _dataset(file, name) for name in ("data", "data_white", "data_dark", "theta")}
         data = found["data"]
         if data is None:
@@ -177,7 +163,7 @@ def _text(value: Any) -> str:
 def _read_hdf5(path: Path, row: int) -> Slice:
     import h5py
 
-    with _readable(path, "HDF5", (OSError, RuntimeError)), h5py.File(path, "r") as file:
+    with reading(path, "HDF5"), h5py.File(path, "r") as file:
         exchange = file["exchange"]
         frames: list[NDArray[Any] | None] = []
         for name in ("data_white", "data_dark"):
@@ -203,12 +189,12 @@ class _Stack:
 
         rows = np.empty((len(self.pages), self.shape[1]), dtype=self.dtype)
         position = 0
-        for file in dict.fromkeys(file for file, _ in self.pages):
+        for file, pages in itertools.groupby(self.pages, key=lambda page: page[0]):
             with (
-                _readable(file, "TIFF", (OSError, ValueError, RuntimeError)),
+                reading(file, "TIFF"),
                 tifffile.TiffFile(file) as tiff,
             ):
-                for index in (i for f, i in self.pages if f == file):
+                for _, index in pages:
                     page = tiff.pages[index]
                     if page.is_memmappable:
                         offset = int(page.dataoffsets[0])
@@ -237,7 +223,7 @@ def _open_stack(path: Path, what: str) -> _Stack:
     first: tuple[tuple[int, int], str] | None = None
     for file in files:
         with (
-            _readable(file, "TIFF", (OSError, ValueError, RuntimeError, IndexError)),
+            reading(file, "TIFF"),
             tifffile.TiffFile(file) as tiff,
         ):
             size = file.stat().st_size
@@ -330,8 +316,7 @@ def open_npz(path: Path) -> Source:
     InputError
         If the file is damaged or ``sinogram`` is missing or not two-dimensional.
     """
-    damaged = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile)
-    with _readable(path, "NPZ", damaged), path.open("rb") as stream:
+    with reading(path, "NPZ"), path.open("rb") as stream:
         opened = np.load(stream, allow_pickle=False)
         if not isinstance(opened, np.lib.npyio.NpzFile):
             raise InputError(
