@@ -108,9 +108,10 @@ def test_certificate_sentence() -> None:
         return certificate_sentence("It", kind, relative, 1e-3, iterations=3, seconds=0.5, finished=finished)
 
     assert sentence("duality gap", 5e-4).startswith(
-        "It is within 0.05 % of the best possible objective, proven by"
+        "It has an objective at most 0.05 % above the best possible, proven by"
     )
     assert sentence("duality gap", 5e-2).endswith("the tolerance was not reached.")
+    assert "proven by its strong convexity" in sentence("strong convexity", 5e-4)
     assert "no bound" in sentence("fixed-point residual", 5e-4)
     assert "best possible" not in sentence("fixed-point residual", 5e-4)
     assert sentence("duality gap", 5e-4, finished=False).startswith("Stopped early: It")

@@ -217,9 +217,8 @@ def test_damage_never_passes_in_silence(tmp_path: Path, suffix: str) -> None:
             try:
                 scan = scans.open_scan(bad, angles="0:180")
                 raw = scan.read(0, allow_saturated=True)
-            except InputError as error:
+            except InputError:
                 refused += 1
-                assert "\n" not in str(error)
             else:
                 assert raw.data.shape == scan.shape[::2]
                 assert content == bytes(flipped) or scan.shape[0] == VIEWS

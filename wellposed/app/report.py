@@ -98,10 +98,10 @@ def certificate_sentence(
     what : str
         Beginning of the sentence, e.g. ``"The reconstruction from 45 views"``.
     kind : str
-        Kind of certificate, e.g. ``"duality gap"``; one whose name contains ``"fixed-point"`` is
+        Kind of certificate, ``"duality gap"`` or another bound on the error of the objective; one whose name contains ``"fixed-point"`` is
         called what it is, no bound.
     relative, tol : float
-        Relative certificate and its tolerance.
+        Certificate relative to the objective, and its tolerance.
     iterations, seconds : int, float
         Effort.
     finished : bool
@@ -110,7 +110,7 @@ def certificate_sentence(
     Examples
     --------
     >>> certificate_sentence("The image", "duality gap", 8e-4, 1e-3, iterations=60, seconds=1.25)
-    'The image is within 0.08 % of the best possible objective, proven by its duality gap (relative 8.0e-04, \
+    'The image has an objective at most 0.08 % above the best possible, proven by its duality gap (relative 8.0e-04, \
 tolerance 1.0e-03), after 60 iterations in 1.2 s.'
     """
     effort = f"after {iterations} iterations in {seconds:.1f} s"
@@ -121,11 +121,7 @@ tolerance 1.0e-03), after 60 iterations in 1.2 s.'
     if "fixed-point" in kind.lower():
         return f"{start}{what} has a {kind} ({numbers}), which is no bound on its error, {effort}."
     reached = "" if relative <= tol else "; the tolerance was not reached"
-    share = f"{100 * relative:.2g} %"
-    if "gap" in kind.lower() or "bound" in kind.lower():
-        claim = f"is within {share} of the best possible objective, proven by its {kind}"
-    else:
-        claim = f"has a certified {kind}"
+    claim = f"has an objective at most {100 * relative:.2g} % above the best possible, proven by its {kind}"
     return f"{start}{what} {claim} ({numbers}), {effort}{reached}."
 
 
