@@ -98,7 +98,8 @@ def certificate_sentence(
     what : str
         Beginning of the sentence, e.g. ``"The reconstruction from 45 views"``.
     kind : str
-        Kind of certificate, ``"duality gap"`` or another bound on the error of the objective; one whose name contains ``"fixed-point"`` is
+        Kind of certificate, ``"duality gap"`` or another bound on the error of the objective;
+        one whose name contains ``"fixed-point"`` is
         called what it is, no bound.
     relative, tol : float
         Certificate relative to the objective, and its tolerance.
@@ -110,8 +111,8 @@ def certificate_sentence(
     Examples
     --------
     >>> certificate_sentence("The image", "duality gap", 8e-4, 1e-3, iterations=60, seconds=1.25)
-    'The image has an objective at most 0.08 % above the best possible, proven by its duality gap (relative 8.0e-04, \
-tolerance 1.0e-03), after 60 iterations in 1.2 s.'
+    'The image has an objective at most 0.08 % above the best possible, proven by its duality gap \
+(relative 8.0e-04, tolerance 1.0e-03), after 60 iterations in 1.2 s.'
     """
     effort = f"after {iterations} iterations in {seconds:.1f} s"
     numbers = f"relative {relative:.1e}, tolerance {tol:.1e}"
