@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from wellposed import arrays
 from wellposed.arrays import Array
 from wellposed.operators._base import LinearOperator, as_shape
 from wellposed.operators._host import host_array
+
+if TYPE_CHECKING:
+    from wellposed.kernels._compile import Kernel
 
 
 class Gradient(LinearOperator):
@@ -48,7 +51,21 @@ class Gradient(LinearOperator):
             raise ValueError(f"axes must be different numbers from 0 to {len(shape) - 1}, got {axes}")
         super().__init__(shape, (len(self.axes), *shape))
 
+    @cached_property
+    def _kernels(self) -> tuple[Kernel, Kernel] | None:
+        """The fused loops over host arrays, for all axes of an image or volume."""
+        if self.axes not in ((0, 1), (0, 1, 2)) or len(self.axes) < len(self.domain_shape):
+            return None
+        from wellposed.kernels import differences
+
+        if len(self.axes) == 2:
+            return differences.gradient_plane, differences.adjoint_plane
+        return differences.gradient_volume, differences.adjoint_volume
+
     def _apply(self, x: Array, out: Array) -> None:
+        if self._kernels and type(x) is np.ndarray:
+            self._kernels[0](x, out)
+            return
         for k, axis in enumerate(self.axes):
             near, far, last = _slices(axis, len(self.domain_shape))
             component = out[k, ...]
@@ -56,6 +73,9 @@ class Gradient(LinearOperator):
             component[last] = 0.0
 
     def _apply_adjoint(self, y: Array, out: Array) -> None:
+        if self._kernels and type(y) is np.ndarray:
+            self._kernels[1](y, out)
+            return
         out[...] = 0.0
         for k, axis in enumerate(self.axes):
             near, far, _ = _slices(axis, len(self.domain_shape))
@@ -81,7 +101,8 @@ class Gradient(LinearOperator):
         return arrays.Constant(laplacian_symbol(self.domain_shape, self.axes))
 
     def __repr__(self) -> str:
-        return f"Gradient({self.domain_shape})"
+        axes = "" if len(self.axes) == len(self.domain_shape) else f", axes={self.axes}"
+        return f"Gradient({self.domain_shape}{axes})"
 
 
 def laplacian_symbol(shape: tuple[int, ...], axes: tuple[int, ...]) -> np.ndarray:

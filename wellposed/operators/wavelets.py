@@ -144,7 +144,7 @@ class Wavelet(HostOperator):
 
     @property
     def inverse(self) -> LinearOperator:
-        """The inverse transform, from coefficients to arrays; a `TypeError` for ``"dmey"``, which has none."""
+        """The inverse transform, from coefficients to arrays; `TypeError` for ``"dmey"``, which has none."""
         if self.orthonormal:
             return self.adjoint
         w = self.wavelet
