@@ -40,6 +40,13 @@ def pixels_met(offset: Any, slope: Any, row: Any) -> Any:
 
 
 @inline
+def met(offsets: Any, slopes: Any, row: Any, lefts: Any, fractions: Any) -> None:
+    """`pixels_met` of many rays, ahead of the loop that reads or writes there and cannot be vectorised."""
+    for k in range(offsets.shape[0]):
+        lefts[k], fractions[k] = pixels_met(offsets[k], slopes[k], row)
+
+
+@inline
 def is_beyond(offset: Any, slope: Any, row: Any, rising: Any, bound: Any) -> Any:
     """Whether a ray meets the row after ``bound`` in the order of the group."""
     return (offset + row * slope > bound) == rising
@@ -86,10 +93,8 @@ def forward(
         line[:] = 0
         for g in range(starts[a], starts[a + 1]):
             group = groups[g]
-            if group[TRANSPOSED] == 1:
-                sample_rows(transposed, offsets[a], slopes[a], group, line)
-            else:
-                sample_rows(image, offsets[a], slopes[a], group, line)
+            source = transposed if group[TRANSPOSED] == 1 else image
+            sample_rows(source, offsets[a], slopes[a], group, line)
         for k in range(line.shape[0]):
             line[k] *= lengths[a, k]
 
@@ -100,14 +105,18 @@ def sample_rows(image: Any, offsets: Any, slopes: Any, group: Any, line: Any) ->
     n_rows, n_columns = image.shape
     real = line.dtype.type
     padded = np.zeros(n_columns + 2 * MARGIN, line.dtype)
+    lefts = np.empty(line.shape[0], np.uint32)
+    fractions = np.empty(line.shape[0], line.dtype)
     first = last = group[BEGIN]
     for i in range(n_rows):
         padded[MARGIN : MARGIN + n_columns] = image[i]
         row = real(i - (n_rows - 1) * 0.5)
         first, last = rays_on_row(offsets, slopes, row, group, n_columns, first, last)
-        for k in range(first, last):
-            p, far = pixels_met(offsets[k], slopes[k], row)
-            line[k] += padded[p] + far * (padded[p + np.uint32(1)] - padded[p])
+        met(offsets[first:last], slopes[first:last], row, lefts, fractions)
+        hit = line[first:last]
+        for k in range(last - first):
+            p = lefts[k]
+            hit[k] += padded[p] + fractions[k] * (padded[p + np.uint32(1)] - padded[p])
 
 
 @inline
@@ -120,17 +129,21 @@ def scatter_rows(
     each ray wait for the pixel that the ray before it has just written.
     """
     real = near.dtype.type
+    lefts = np.empty(weighted.shape[0], np.uint32)
+    fractions = np.empty(weighted.shape[0], near.dtype)
     first = last = group[BEGIN]
     for r in range(near.shape[0]):
         row = real(top + r - (n_rows - 1) * 0.5)
         n_columns = near.shape[1] - 2 * MARGIN
         first, last = rays_on_row(offsets, slopes, row, group, n_columns, first, last)
-        lefts, rights = near[r], far[r]
-        for k in range(first, last):
-            p, fraction = pixels_met(offsets[k], slopes[k], row)
-            share = fraction * weighted[k]
-            lefts[p] += weighted[k] - share
-            rights[p] += share
+        met(offsets[first:last], slopes[first:last], row, lefts, fractions)
+        values = weighted[first:last]
+        near_row, far_row = near[r], far[r]
+        for k in range(last - first):
+            p = lefts[k]
+            share = fractions[k] * values[k]
+            near_row[p] += values[k] - share
+            far_row[p] += share
 
 
 @kernel("r2 j2 r2 r2 w2")

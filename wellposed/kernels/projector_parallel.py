@@ -124,10 +124,8 @@ def forward(image: Any, transposed: Any, lines: Any, taps: Any, n_cells: Any, si
     n_detectors = sinogram.shape[1]
     for a in prange(lines.shape[0]):
         profile = np.zeros((SUBPIXELS, n_cells), sinogram.dtype)
-        if lines[a, TRANSPOSED] == 1:
-            shear_rows(transposed, lines[a, BASE], lines[a, SLOPE], profile)
-        else:
-            shear_rows(image, lines[a, BASE], lines[a, SLOPE], profile)
+        source = transposed if lines[a, TRANSPOSED] == 1 else image
+        shear_rows(source, lines[a, BASE], lines[a, SLOPE], profile)
         samples = np.empty(SUBPIXELS * n_cells, sinogram.dtype)
         for cell in range(n_cells):
             for phase in range(SUBPIXELS):
