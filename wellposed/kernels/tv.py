@@ -147,7 +147,7 @@ def advance(state: RofState, count: int) -> None:
     m, width, parity = state.shape[-1], state.x.shape[3], state.iterations % 2
     arrays = (state.x, state.q, state.b, state.radius)
     steps = steps.astype(state.b.dtype)
-    if axes == 2 and state.channels == 0:
+    if _depth(state) > 1:
         scratch = np.zeros((bands, 2 * DEPTH, width), state.b.dtype)
         advance_plane(*arrays, scratch, steps, state.lower, state.upper, first, rows, m, parity, DEPTH, int(state.isotropic))
     else:
@@ -172,7 +172,8 @@ def gap(state: RofState) -> tuple[float, float]:
     s = _lines_per_row(state)
     values(
         state.x, state.q, state.b, state.radius, jump, out, state.lower, state.upper, own,
-        np.ascontiguousarray(state.bands[:, 1]), max(state.channels, 1), s, state.shape[-1],
+        np.ascontiguousarray(state.bands[:, 0]), np.ascontiguousarray(state.bands[:, 1]), _depth(state),
+        max(state.channels, 1), s, state.shape[-1],
         state.iterations % 2, int(state.isotropic),
     )  # fmt: skip
     total = out.astype(np.float64).sum(axis=0)
@@ -263,6 +264,11 @@ def _until_next_gap(k: int, relative: float, previous: tuple[int, float], tol: f
 def _lines_per_row(state: RofState) -> int:
     grid = state.shape[1:] if state.channels else state.shape
     return grid[1] if len(grid) == 3 else 1
+
+
+def _depth(state: RofState) -> int:
+    """Rows of the halo: only the kernel for images of one channel runs several iterations at a time."""
+    return DEPTH if state.q.shape[0] == 2 and state.channels == 0 else 1
 
 
 def _cut(n: int, halo: int, size: int) -> Array:

@@ -8,7 +8,7 @@ import numba
 import numpy as np
 
 from wellposed.kernels._compile import FASTMATH, kernel
-from wellposed.kernels.tv_sweep import PAD
+from wellposed.kernels.tv_sweep import PAD, refresh
 
 _line = numba.njit(error_model="numpy", fastmath=FASTMATH)
 
@@ -74,12 +74,16 @@ def dual_line(
 
 def _values(
     x: Any, q: Any, b: Any, radius: Any, jump: Any, out: Any, lower: float, upper: float,
-    own: Any, rows: Any, channels: int, s: int, m: int, new: int, isotropic: int,
+    own: Any, first_rows: Any, rows: Any, halo: int, channels: int, s: int, m: int, new: int, isotropic: int,
 ) -> None:  # fmt: skip
     own_radius = min(radius.shape[0] - 1, 1)
     row_radius = min(radius.shape[1] - 1, 1)
     xs = x.shape[2] // channels
     qs = q.shape[2] // channels
+    if x.shape[1] > 1:
+        # Iterations may have used up the halo, and the last row that a band owns needs the one below it.
+        for p in numba.prange(x.shape[1]):
+            refresh(x, q, p, first_rows, rows, halo, channels, s)
     for p in numba.prange(x.shape[1]):
         primal = np.float64(0)
         dual = np.float64(0)
@@ -107,5 +111,5 @@ def _values(
         out[p, 3] = dual - np.float64(out[p, 2])
 
 
-values = kernel("r4 r4 r3 r3 w2 w2 s s j2 j1 i i i i i")(_values)
+values = kernel("w4 w4 r3 r3 w2 w2 s s j2 j1 j1 i i i i i i")(_values)
 """Write each band's primal value of ``x[new]`` and dual value of ``q`` to ``out``, two numbers for each."""
