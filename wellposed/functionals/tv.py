@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from wellposed import arrays
 from wellposed.arrays import Array
-from wellposed.functionals._base import Functional, Shape, Traits
+from wellposed.functionals._base import Functional, Shape, Traits, step_for
 from wellposed.functionals.datafits import as_weights
 from wellposed.functionals.norms import L1, L21
 from wellposed.functionals.parameter import Parameter, positive
 from wellposed.functionals.smoothed import SmoothedL21
 from wellposed.operators._base import LinearOperator
 from wellposed.operators.calculus import Gradient
+
+PROX_GAP = {"float64": 1e-6, "float32": 1e-5}
+PROX_ITERATIONS = 20_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +79,14 @@ class TotalVariation(DifferencePenalty):
     channel_axis : int, optional
         For colour: the Euclidean norm then joins all channels of a pixel (vectorial TV).
 
+    Notes
+    -----
+    ``prox`` is total variation denoising (Rudin, Osher and Fatemi, 1992), for images in host memory with
+    up to three axes beside the channels. It is an iteration: it ends at a relative duality gap of 1e-6
+    (1e-5 in float32), so that half the squared distance to the exact point is at most that part of
+    the minimal value, and it warns with the gap that was reached if its iterations do not suffice.
+    The trait ``prox`` stays False, since solvers do better with the splitting of `factor`.
+
     Examples
     --------
     >>> import numpy as np, wellposed as wp
@@ -97,10 +112,49 @@ class TotalVariation(DifferencePenalty):
     def _norm(self, axes: tuple[int, ...], weights: Array | None) -> Functional:
         return L21(axes, weights) if self.isotropic else L1(weights)
 
+    def prox(self, x: Array, step: Any = 1.0) -> Array:
+        x = arrays.as_floating(x, "the input of TotalVariation.prox")
+        self.factor(tuple(x.shape))
+        step = step_for(x, step)
+        if not isinstance(step, float):
+            raise ValueError(f"TotalVariation.prox takes one step, got an array of shape {tuple(step.shape)}")
+        if len(x.shape) - (self.channel_axis is not None) > 3:
+            raise ValueError(f"TotalVariation.prox takes up to three axes, got an image of {tuple(x.shape)}")
+        weights = None if self.weights is None else arrays.numpy_view(self.weights)
+        host = _denoise(arrays.numpy_view(x), step, weights, self.isotropic, self.channel_axis)
+        return arrays.from_numpy(host, like=x)
+
     def __str__(self) -> str:
         kind = "" if self.isotropic else "anisotropic "
         kind += "weighted " if self.weights is not None else ""
         return f"{kind}TotalVariation"
+
+
+def _denoise(
+    b: np.ndarray, lam: float, weights: np.ndarray | None, isotropic: bool, channel_axis: int | None
+) -> np.ndarray:
+    from wellposed.kernels.tv import rof
+
+    channels = channel_axis is not None
+    first = b if channel_axis is None else np.moveaxis(b, channel_axis, 0)
+    wanted = PROX_GAP[b.dtype.name]
+    x, _, upper, lower, steps = rof(
+        np.ascontiguousarray(first),
+        lam,
+        weights,
+        isotropic,
+        tol=wanted,
+        max_iter=PROX_ITERATIONS,
+        channels=channels,
+    )
+    if upper - lower > wanted * upper:
+        warnings.warn(
+            f"TotalVariation.prox stopped after {steps} iterations at a relative duality gap of "
+            f"{(upper - lower) / upper:.1e}, above {wanted:.0e}; wellposed.minimize takes a tolerance",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+    return x if channel_axis is None else np.ascontiguousarray(np.moveaxis(x, 0, channel_axis))
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,55 @@
+"""Dual points land inside the domain of the conjugate whatever the rounding."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+import wellposed as wp
+from wellposed.functionals.norms import L21
+from wellposed.functionals.smoothed import SmoothedL21
+
+W = np.array([[0.0, 0.1, 0.7], [1.3, 1e-5, 3.0]])
+COUNTS = np.array([[0.0, 1.0, 2.0], [3.0, 0.0, 1e4]])
+
+MAKERS = {
+    "l1": lambda d: wp.L1(),
+    "l1, weights": lambda d: wp.L1(W),
+    "l21": lambda d: L21((0,)),
+    "l21, weights": lambda d: L21((0,), W[:1]),
+    "smoothed": lambda d: SmoothedL21(0.1, (0,), W[1:]),
+    "l1 loss": lambda d: wp.L1Loss(None, W.astype(d), W.astype(d)),
+    "huber": lambda d: wp.HuberLoss(None, W.astype(d), 0.7),
+    "kullback leibler": lambda d: wp.KullbackLeibler(None, COUNTS.astype(d)),
+    "logistic": lambda d: wp.LogisticLoss(None, np.where(COUNTS > 1, 1.0, -1.0).astype(d)),
+    "elastic net": lambda d: wp.ElasticNet(0.3, 0.0),
+    "group": lambda d: wp.GroupL2([[0, 1], [2, 4, 5]], [0.3, 0.7]),
+    "nuclear": lambda d: wp.NuclearNorm(),
+    "non-negative": lambda d: wp.NonNegative(),
+    "half a box": lambda d: wp.Box(0.3, math.inf),
+    "least squares": lambda d: wp.LeastSquares(None, W.astype(d), W.astype(d)),
+}
+
+FINITE = st.floats(-1e6, 1e6, width=32)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@given(y=arrays(np.float32, (2, 3), elements=FINITE), weight=st.floats(1e-3, 1e3))
+def test_projected_and_scaled_points_are_inside(name, dtype, y, weight):
+    f = MAKERS[name](dtype)
+    y = y.astype(dtype)
+    for g in (f, weight * f):
+        inside = g.project_dual(y)
+        assert inside.dtype == dtype
+        assert math.isfinite(g._conjugate(inside))
+        assert np.allclose(g.project_dual(inside), inside, rtol=1e-5)
+        scale = g.dual_scale(y)
+        assert 0 <= scale <= 1
+        assert math.isfinite(g._conjugate(scale * y))
+        assert math.isfinite(g._conjugate(g.conjugate.prox(y, 0.7)))
