@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from wellposed.kernels import projector_fan as kernels
-from wellposed.operators._angles import angular_weights, covers_circle
+from wellposed.operators._angles import angular_weights, arc, covers_circle, short_scan_weights
 from wellposed.operators._projector import (
     Projector,
     check_angles,
@@ -136,20 +136,17 @@ class FanBeam(Projector):
     def _filtered_back_projection(
         self, sinogram: np.ndarray, ramp: Callable[[np.ndarray, float], np.ndarray]
     ) -> np.ndarray:
-        """Weighted filtered back-projection of a full circle (Kak and Slaney 1988, section 3.4.2).
+        """Weighted filtered back-projection with the detector scaled to the rotation axis.
 
-        The detector is scaled to the rotation axis; each line is seen twice, hence the factor 1/2.
+        A. C. Kak and M. Slaney, Principles of Computerized Tomographic Imaging (1988), section 3.4.2.
         """
-        if not covers_circle(self.angles):
-            raise ValueError(
-                "fbp of a fan beam needs angles all around the circle; these leave a wedge out. "
-                "Use a variational reconstruction with wellposed.minimize instead"
-            )
         dtype = sinogram.dtype
         shrink = self.source_origin / self._reach
         s = self.detectors * shrink
-        weighted = sinogram * (self.source_origin / np.hypot(self.source_origin, s)).astype(dtype)
-        weights = angular_weights(self.angles, 2 * math.pi) / 2
+        weighted = sinogram * (
+            self._redundancy() * self.source_origin / np.hypot(self.source_origin, s)
+        ).astype(dtype)
+        weights = angular_weights(self.angles, 2 * math.pi)
         filtered = ramp(weighted, self.detector_spacing * shrink) * weights[:, None].astype(dtype)
         image = np.empty(self.image_shape, dtype)
         kernels.back_project_weighted(
@@ -163,3 +160,19 @@ class FanBeam(Projector):
             image,
         )
         return image
+
+    def _redundancy(self) -> np.ndarray:
+        """Share of each ray in its line, which another ray may see as well."""
+        if covers_circle(self.angles):
+            return np.full(self.range_shape, 0.5)
+        fan_angles = np.arctan(self.detectors / self._reach)
+        radius = math.hypot(*self.image_shape) / 2 * self.pixel_size
+        half_fan = min(math.asin(radius / self.source_origin), float(np.abs(fan_angles).max()))
+        counted, length = arc(self.angles)
+        if length < math.pi + 2 * half_fan:
+            needed, given = math.degrees(math.pi + 2 * half_fan), math.degrees(length)
+            raise ValueError(
+                f"fbp of this fan beam needs angles over {needed:.4g} degrees (half a circle and the fan), "
+                f"these go over {given:.4g}; use a variational reconstruction instead (wellposed.minimize)"
+            )
+        return short_scan_weights(counted, length, fan_angles)

@@ -29,9 +29,10 @@ def fbp(
     sinogram : array of shape (n_angles, n_detectors)
         Line integrals ``b`` in the units of the operator's ``pixel_size``.
     operator : ParallelBeam or FanBeam
-        The geometry. A fan beam must go all around the circle; its rays get the usual weights for
-        divergence. The weights ``w`` are the gaps between the angles: any set of angles, over half
-        a circle or more, is scaled rightly; a missing wedge stays missing.
+        The geometry. The weights ``w`` are the gaps between the angles: any set of angles, over half
+        a circle or more, is scaled rightly; a missing wedge stays missing. A fan beam gets the usual
+        weights for divergence; it goes around the full circle, or over at least half a circle and
+        the fan's opening angle (with Parker's weights).
     filter : {"ram-lak", "shepp-logan", "cosine", "hamming", "hann"}
         Window ``W`` on the ramp, from sharp to smooth.
     cutoff : float
@@ -48,7 +49,7 @@ def fbp(
         If the operator is no projector of this module.
     ValueError
         For a sinogram of the wrong shape, an unknown filter, a cutoff outside (0, 1], and a fan beam
-        that does not go all around.
+        that covers less than half a circle and its fan.
 
     Notes
     -----

@@ -95,7 +95,7 @@ def rasterize(
     >>> from wellposed.problems.phantoms import Ellipse, rasterize
     >>> rasterize([Ellipse(2.0, 1.5, 0.5)], (3, 5), supersampling=64).round(1)
     array([[0. , 0. , 0. , 0. , 0. ],
-           [0. , 1.4, 1.9, 1.4, 0. ],
+           [0. , 1.4, 2. , 1.4, 0. ],
            [0. , 0. , 0. , 0. , 0. ]])
     """
     shape = as_shape(image_shape, "image_shape")
