@@ -72,6 +72,14 @@ class LinearOperator:
         """``(I + tau A*A)^-1 y`` of a checked ``y``, where a closed form exists."""
         raise TypeError(f"{type(self).__name__} does not define _solve_normal")
 
+    def gram_symbol(self) -> np.ndarray | None:
+        """Approximate eigenvalues of ``A* A`` in the basis of the cosine transform, of the domain's shape.
+
+        ``None`` where no good approximation is known. Solvers use it as a preconditioner; no proof
+        rests on it.
+        """
+        return None
+
     @property
     def has_solve_normal(self) -> bool:
         """Whether `solve_normal` has a closed form here."""

@@ -12,6 +12,7 @@ from wellposed import arrays
 from wellposed.kernels import projector_parallel
 from wellposed.operators._base import as_shape
 from wellposed.operators._host import HostOperator
+from wellposed.operators.calculus import laplacian_symbol
 
 
 class Projector(HostOperator):
@@ -53,6 +54,19 @@ class Projector(HostOperator):
     def column_sums(self) -> np.ndarray:
         """Sum of the matrix entries of each pixel, as an image: the back-projection of ones."""
         return np.asarray(self.apply_adjoint(np.ones(self.range_shape)))
+
+    def gram_symbol(self) -> np.ndarray:
+        r"""The symbol of ``A* A``: one over frequency, plus the plateau of rays that do not overlap.
+
+        .. math:: \kappa_0 \left( (1 + \Lambda N / 4)^{-1/2} + 0.3 / n_{views} \right)
+
+        with :math:`\kappa_0 = \|A 1\|^2 / N` for ``N`` pixels and :math:`\Lambda` the symbol of the
+        Laplacian.
+        """
+        size = math.prod(self.domain_shape)
+        strength = float(np.sum(self.row_sums**2)) / size
+        waves = laplacian_symbol(self.domain_shape, (0, 1))
+        return strength * (1 / np.sqrt(1 + waves * size / 4) + 0.3 / len(self.angles))
 
     def __repr__(self) -> str:
         n_angles, n_detectors = self.range_shape

@@ -39,7 +39,7 @@ def certify(problem: Problem, x: Array, objective: float, dual: Duals | None) ->
     if has_gap(problem):
         y = tuple(_dual_of(t, x, given) for t, given in zip(problem.terms, _each(problem, dual), strict=True))
         if all(v is not None for v in y):
-            lower, note = lower_bound(problem, x, objective, y)
+            lower, note, y = lower_bound(problem, x, objective, y)
             gap = max(objective - lower, 0.0)
             return Proof(Certificate("duality gap", gap, scale, objective, lower, note), y)
     mu = strong_convexity(problem)
@@ -64,19 +64,21 @@ def strong_convexity(problem: Problem) -> float:
     )
 
 
-def lower_bound(problem: Problem, x: Array, objective: float, y: tuple[Array, ...]) -> tuple[float, str]:
-    """The dual value at ``y`` (already in the domains of the conjugates), repaired where it is infinite."""
+def lower_bound(
+    problem: Problem, x: Array, objective: float, y: tuple[Array, ...]
+) -> tuple[float, str, tuple[Array, ...]]:
+    """The dual value at ``y`` (in the domains of the conjugates), a note, and the feasible point it was taken at."""
     G = problem.simple
     w = _residual(problem, y)
     value = G._conjugate(w)
     if math.isfinite(value):
-        return -_conjugates(problem.terms, y) - value, ""
+        return -_conjugates(problem.terms, y) - value, "", y
     scale = G.dual_scale(w)
     if scale > 0:
         scaled = tuple(scale * v for v in y)
         value = G._conjugate(scale * w)
         if math.isfinite(value):
-            return -_conjugates(problem.terms, scaled) - value, f"dual point scaled by {scale:.6g}"
+            return -_conjugates(problem.terms, scaled) - value, f"dual point scaled by {scale:.6g}", scaled
     return repaired_bound(problem, x, objective, y, w)
 
 

@@ -14,11 +14,13 @@ from wellposed.solvers.admm import ADMM, InnerCG, Linearised
 from wellposed.solvers.krylov import ConjugateGradient
 from wellposed.solvers.lbfgs import run_lbfgs
 from wellposed.solvers.loop import Control, Iteration
-from wellposed.solvers.plan import Plan, fingerprint
+from wellposed.solvers.metric import MetricFISTA
+from wellposed.solvers.plan import Plan
 from wellposed.solvers.primal_dual import PrimalDual
 from wellposed.solvers.problem import Problem, Term
 from wellposed.solvers.proximal_gradient import ProximalGradient
 from wellposed.solvers.result import Result
+from wellposed.solvers.tv_form import tv_form
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class Entry:
     steps: Callable[[Problem], str]
     copies: Callable[[Problem], int]
     max_iter: int = 20_000
+    yields: Callable[[Problem], bool] = lambda p: False
+    """Whether ``solver="auto"`` passes on, though the solver could."""
     run: Callable[[Problem, Plan, Control, Array | None], Result] | None = None
 
 
@@ -64,7 +68,13 @@ def _no_smooth_prox(p: Problem) -> str:
     rough = [t for t in p.terms if not t.f.traits.smooth]
     if rough:
         return f"{rough[0]} is neither smooth nor a proximal map on x itself"
-    return "" if p.simple.traits.prox else f"{p.simple} has no proximal map"
+    return _unbounded_slope(p) or ("" if p.simple.traits.prox else f"{p.simple} has no proximal map")
+
+
+def _unbounded_slope(p: Problem) -> str:
+    """Such a term may end at a border, which its proximal map respects and a gradient step does not."""
+    steep = [t for t in p.terms if t.f.traits.prox and t.f.traits.lipschitz == math.inf]
+    return f"{steep[0]} has no Lipschitz gradient, and a proximal map that can be used instead" if steep else ""
 
 
 def _not_closed(p: Problem) -> str:
@@ -78,7 +88,7 @@ def _not_quadratic(p: Problem) -> str:
 
 def _not_smooth(p: Problem) -> str:
     rough = [f for f in _functionals(p) if not f.traits.smooth]
-    return f"{rough[0]} is not differentiable" if rough else ""
+    return f"{rough[0]} is not differentiable" if rough else _unbounded_slope(p)
 
 
 def _no_primal_dual(p: Problem) -> str:
@@ -97,6 +107,16 @@ def _no_admm(p: Problem) -> str:
     if stuck:
         return f"{stuck[0]} has no proximal map"
     return "" if p.terms else "there is no term to split"
+
+
+def _no_tv_form(p: Problem) -> str:
+    form = tv_form(p)
+    return form if isinstance(form, str) else ""
+
+
+def _spectrum_unknown(p: Problem) -> bool:
+    form = tv_form(p)
+    return isinstance(form, str) or (form.data.K is not None and form.data.K.gram_symbol() is None)
 
 
 def _finite_lipschitz(t: Term) -> bool:
@@ -177,6 +197,19 @@ register(
 )
 register(
     Entry(
+        "metric-fista",
+        "total variation with a data fit whose operator has a known spectrum: a preconditioned method "
+        "needs few applications of it",
+        _no_tv_form,
+        MetricFISTA,
+        lambda p: MetricFISTA(p).describe(),
+        lambda p: _variables(p, 26) + 4 * _duals(p),
+        max_iter=2_000,
+        yields=_spectrum_unknown,
+    )
+)
+register(
+    Entry(
         "primal-dual",
         "proximal maps behind linear operators: primal-dual splitting needs no inner loop",
         _no_primal_dual,
@@ -216,7 +249,7 @@ register(
     )
 )
 
-AUTOMATIC = ("prox", "cg", "lbfgs", "fista", "primal-dual")
+AUTOMATIC = ("prox", "cg", "lbfgs", "fista", "metric-fista", "primal-dual")
 """Order in which ``solver="auto"`` tries."""
 
 
@@ -231,7 +264,7 @@ def choose(problem: Problem, solver: str, tol: float) -> tuple[Plan, Entry]:
     reasons = {name: entry.refuses(problem) for name, entry in SOLVERS.items()}
     able = [name for name, reason in reasons.items() if not reason]
     if solver == "auto":
-        fitting = [name for name in AUTOMATIC if name in able]
+        fitting = [name for name in AUTOMATIC if name in able and not SOLVERS[name].yields(problem)]
         if not fitting:
             why = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
             raise ValueError(f"no solver can minimise {problem.objective}. {why}")
@@ -259,7 +292,6 @@ def choose(problem: Problem, solver: str, tol: float) -> tuple[Plan, Entry]:
         memory=entry.copies(problem) * _itemsize(problem),
         certificate=_certificate(problem),
         tol=tol,
-        fingerprint=fingerprint(problem, name),
         rejected=rejected,
     )
     return plan, entry

@@ -18,15 +18,13 @@ from typing import Any, Protocol
 from wellposed import arrays
 from wellposed.arrays import Array
 from wellposed.solvers.certificates import certify
-from wellposed.solvers.checkpoint import load_state, save_state
+from wellposed.solvers.checkpoint import Checkpoint
 from wellposed.solvers.plan import Plan
 from wellposed.solvers.problem import Problem
 from wellposed.solvers.progress import Display
 from wellposed.solvers.result import Certificate, ConvergenceWarning, Record, Result
 
 Duals = tuple[Array | None, ...]
-
-SECONDS_BETWEEN_CHECKPOINTS = 5.0
 
 MESSAGES = {
     "converged": "The certificate reached the tolerance.",
@@ -37,6 +35,10 @@ MESSAGES = {
     "interrupted": "Interrupted; the best iterate so far is returned. Pass it as x0, or a checkpoint, to go on.",
     "failed": "The iterates became non-finite; the best finite iterate is returned. Rescale the data, or report this.",
 }
+
+
+class StalledError(ArithmeticError):
+    """Raised by an iteration, its state whole, when rounding leaves it no way on."""
 
 
 class Iteration(Protocol):
@@ -97,11 +99,16 @@ class Best:
     x: Array = None
     lower_bound: float = -math.inf
     dual: Duals | None = None
+    kind: str = "duality gap"
+    note: str = ""
+    gap: float = math.inf
+    """The certificate's value when it last fell by a hundredth, and the iteration of that."""
+    improved_at: int = 0
     next_check: int = 0
 
 
 class Monitor:
-    """Watches a run: call `look` every ``due`` iterations; it says whether to go on."""
+    """Watches a run: `look` evaluates the certificate, keeps the best points, and sets ``status`` at the end."""
 
     def __init__(self, problem: Problem, plan: Plan, control: Control, best: Best):
         self.problem = problem
@@ -122,54 +129,78 @@ class Monitor:
     def look(self, iteration: int, x: Array, dual: Duals | None, residual: tuple[float, float]) -> Certificate:
         """Evaluate the certificate at this iteration; sets ``status`` when the run is over."""
         best = self.best
+        objective = self.problem.value(x)
+        finite = math.isfinite(arrays.norm(x)) and not math.isnan(objective) and not math.isnan(residual[0])
+        if finite:
+            self.certificate = self._certify(x, objective, dual, residual)
+        else:
+            self._fail(x)
+        certificate = self.certificate
+        assert certificate is not None
         best.iteration, best.seconds = iteration, self.seconds
-        certificate = self._certify(x, dual, residual)
-        if self.status == "failed":
-            return certificate
-        self.certificate = certificate
-        record = Record(iteration, best.seconds, certificate.primal, certificate)
+        record = Record(iteration, best.seconds, best.objective, certificate)
         self.history.append(record)
         self._display.update(record)
-        self.status = self._verdict(record)
+        if finite:
+            self.status = self._verdict(record)
         return certificate
 
-    def _certify(self, x: Array, dual: Duals | None, residual: tuple[float, float]) -> Certificate:
+    def _fail(self, x: Array) -> None:
+        self.status = "failed"
+        if self.best.x is None:
+            self.best.x = _copy(x)
+        if self.certificate is None:
+            self.certificate = Certificate("fixed-point residual", math.inf, 1.0)
+
+    def _certify(self, x: Array, objective: float, dual: Duals | None, residual: tuple[float, float]) -> Certificate:
         best = self.best
-        objective = self.problem.value(x)
-        if math.isnan(objective) or math.isnan(residual[0]):
-            self.status = "failed"
-            return self.certificate or Certificate("fixed-point residual", math.inf, 1.0)
         proof = certify(self.problem, x, objective, dual)
-        if proof is None or not math.isfinite(proof.certificate.value):
-            if best.x is None or proof is None or not math.isfinite(best.lower_bound):
-                best.x, best.objective = _copy(x), objective
-                kind = "fixed-point residual"
-                scale = max(residual[1], self.problem.scale_floor)
-                return Certificate(kind, residual[0], scale, objective, note="no finite dual bound here")
-        if objective < best.objective or best.x is None:
-            best.x, best.objective = _copy(x), objective
         if proof is not None and proof.certificate.lower_bound > best.lower_bound:
-            best.lower_bound = proof.certificate.lower_bound
+            best.lower_bound, best.kind = proof.certificate.lower_bound, proof.certificate.kind
+            best.note = proof.certificate.note
             best.dual = tuple(None if y is None else _copy(y) for y in proof.dual)
-        scale = max(abs(best.objective), self.problem.scale_floor)
-        note = "" if proof is None else proof.certificate.note
-        kind = "duality gap" if proof is None else proof.certificate.kind
-        gap = max(best.objective - best.lower_bound, 0.0)
-        return Certificate(kind, gap, scale, best.objective, best.lower_bound, note)
+        bounded = math.isfinite(best.lower_bound)
+        if objective < best.objective or not (bounded and math.isfinite(best.objective)):
+            # Without a bound the objective alone does not rank the points: the latest is kept.
+            best.x, best.objective = _copy(x), objective
+        if bounded and math.isfinite(best.objective):
+            scale = max(abs(best.objective), self.problem.scale_floor)
+            gap = max(best.objective - best.lower_bound, 0.0)
+            return Certificate(best.kind, gap, scale, best.objective, best.lower_bound, best.note)
+        scale = max(residual[1], self.problem.scale_floor)
+        return Certificate("fixed-point residual", residual[0], scale, objective, note=self._why_no_bound(objective))
+
+    def _why_no_bound(self, objective: float) -> str:
+        if not self.problem.convex:
+            return "the objective is not convex"
+        if math.isinf(objective):
+            return "a constraint behind an operator is met in the limit only"
+        return "no finite dual bound here"
 
     def _verdict(self, record: Record) -> str:
-        c = record.certificate
-        if c.relative <= self.control.tol:
-            return "converged"
-        if c.is_bound and c.value <= 2 * self.problem.scale_floor:
-            return "stalled"
-        if record.iteration >= self.control.max_iter:
-            return "max_iter"
+        status = self._limit(record)
         if self.control.callback is not None:
-            info = Info(record.iteration, record.seconds, record.objective, c, self.problem.extract(self.best.x))
+            x = self.problem.extract(self.best.x)
+            info = Info(record.iteration, record.seconds, record.objective, record.certificate, x)
             if self.control.callback(info) is False:
-                return "stopped"
-        return ""
+                status = status or "stopped"
+        return status
+
+    def _limit(self, record: Record) -> str:
+        c, best = record.certificate, self.best
+        if c.relative <= self.control.tol:
+            return "converged" if self.problem.convex else "stationary"
+        if c.value < 0.99 * best.gap:
+            best.gap, best.improved_at = c.value, record.iteration
+        if c.is_bound and self._at_rounding(c.value, record.iteration):
+            return "stalled"
+        return "max_iter" if record.iteration >= self.control.max_iter else ""
+
+    def _at_rounding(self, gap: float, iteration: int) -> bool:
+        """Whether a gap is as small as rounding, or nearly so and no longer falling."""
+        floor = self.problem.scale_floor
+        idle = iteration >= 2 * self.best.improved_at + 100
+        return gap <= 2 * floor or (gap <= 1000 * floor and idle)
 
     def result(self) -> Result:
         """The result of the run, with a warning if it did not converge."""
@@ -198,35 +229,45 @@ class Monitor:
 def run(iteration: Iteration, plan: Plan, control: Control, x0: Array | None, dual0: Duals | None) -> Result:
     """Run an iteration until its certificate reaches the tolerance, or a limit, or the user, stops it."""
     state, best = iteration.start(x0, dual0), Best()
-    if control.checkpoint is not None and control.checkpoint.exists():
-        load_state(control.checkpoint, plan.fingerprint, state, best)
-    monitor = Monitor(iteration.problem, plan, control, best)
-    saved_at = time.perf_counter()
+    problem = iteration.problem
+    file = None if control.checkpoint is None else Checkpoint(control.checkpoint, problem, plan.solver)
+    resumed = file is not None and file.load(state, best)
+    monitor = Monitor(problem, plan, control, best)
     k = best.iteration
     try:
-        if best.x is None:
+        if not resumed:
             monitor.look(0, iteration.solution(state), iteration.dual(state), iteration.residual(state))
             best.next_check = iteration.check_every
         while not monitor.status:
-            target = min(best.next_check, control.max_iter)
-            while k < target:
+            target, stalled = min(best.next_check, control.max_iter), False
+            while k < target and not stalled:
                 count = min(target - k, iteration.check_every)
-                iteration.advance(state, count)
+                stalled = _advance(iteration, state, count)
                 k += count
             certificate = monitor.look(k, iteration.solution(state), iteration.dual(state), iteration.residual(state))
+            if stalled:
+                monitor.status = monitor.status or "stalled"
             iteration.observe(state, certificate)
             best.next_check = k + max(iteration.check_every, k // 20)
-            if control.checkpoint is not None and time.perf_counter() - saved_at > SECONDS_BETWEEN_CHECKPOINTS:
-                save_state(control.checkpoint, plan.fingerprint, state, best)
-                saved_at = time.perf_counter()
+            if file is not None and not monitor.status:
+                file.save_if_due(state, best)
+        if file is not None and monitor.status in ("max_iter", "stopped"):
+            file.save(state, best)
     except KeyboardInterrupt:
-        if best.x is None:
+        if monitor.certificate is None:
             raise
+        # The state may be half-way through an iteration: the best points are whole, and the last checkpoint is.
         monitor.status = "interrupted"
-        if control.checkpoint is not None:
-            # The state may be half-way through an iteration: only the best points are safe to keep.
-            best.seconds = monitor.seconds
     return monitor.result()
+
+
+def _advance(iteration: Iteration, state: Any, count: int) -> bool:
+    """Take ``count`` iterations; true if rounding stopped them."""
+    try:
+        iteration.advance(state, count)
+    except StalledError:
+        return True
+    return False
 
 
 def _copy(a: Array) -> Array:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
-
-from wellposed import arrays
-from wellposed.solvers.problem import Problem
 
 
 @dataclass(frozen=True)
@@ -31,8 +27,6 @@ class Plan:
     certificate : str
         The kind of certificate to expect.
     tol : float
-    fingerprint : str
-        Identifies data, objective and settings, for checkpoints.
     rejected : tuple of (str, str)
         The other solvers, each with the reason why it was not taken.
     """
@@ -46,7 +40,6 @@ class Plan:
     memory: int
     certificate: str
     tol: float
-    fingerprint: str
     rejected: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
@@ -71,11 +64,3 @@ def human_bytes(count: int) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1024
     return f"{size:.1f} TiB"
-
-
-def fingerprint(problem: Problem, solver: str) -> str:
-    """A digest of the data, the formula and the solver."""
-    digest = hashlib.sha256(f"{solver}|{problem.objective}|{problem.shape}|{problem.like.dtype}".encode())
-    for a in problem.objective.data:
-        digest.update(arrays.to_host(a).tobytes())
-    return digest.hexdigest()

@@ -3,7 +3,8 @@ r"""Proximal gradient: ISTA and FISTA with backtracking and adaptive restart.
 .. math:: x_{k+1} = \mathrm{prox}_{s G}\big(z_k - s \nabla h(z_k)\big), \quad
           z_{k+1} = x_{k+1} + \frac{t_k - 1}{t_{k+1}} (x_{k+1} - x_k)
 
-for ``h`` the sum of the smooth terms (Beck and Teboulle, 2009). The step ``s`` starts from 1/L, may
+for ``h`` the sum of the smooth terms (Beck and Teboulle, 2009). An extrapolated point outside the
+domain of ``h`` is replaced by ``x_k``. The step ``s`` starts from 1/L, may
 grow by a tenth each iteration and is halved until
 :math:`h(x^+) \le h(z) + \langle \nabla h(z), x^+ - z\rangle + \|x^+ - z\|^2 / (2 s)`; steps up to
 ``1/L`` need no check. Momentum is dropped when it points uphill (O'Donoghue and Candes, 2015).
@@ -19,6 +20,7 @@ from typing import Any
 from wellposed import arrays
 from wellposed.arrays import Array
 from wellposed.solvers import smooth
+from wellposed.solvers.loop import StalledError
 from wellposed.solvers.problem import Problem
 from wellposed.solvers.result import Certificate
 
@@ -60,8 +62,9 @@ class ProximalGradient:
         x = p.simple.prox(p.zeros() if x0 is None else p.embed(x0), 1e-30)
         at = smooth.images(p.terms, x)
         step = self.safe_step or 1.0
-        at_zero = smooth.images(p.terms, p.zeros())
-        scale = arrays.norm(smooth.pull_back(p.terms, smooth.slopes(p.terms, at_zero)))
+        if math.isinf(smooth.value(p.terms, at)):
+            raise ValueError("the objective is infinite at the start: give an x0 where it is finite")
+        scale = smooth.slope_at_zero(p.terms, p.zeros())
         return State(x, x, at, at, step, 1.0, math.inf, scale)
 
     def advance(self, state: State, count: int) -> None:
@@ -75,6 +78,8 @@ class ProximalGradient:
         beta = (s.t - 1) / t_next
         z = s.x + beta * (s.x - s.x_old) if beta > 0 else s.x
         at_z = smooth.extrapolate(s.images, s.images_old, beta) if beta > 0 else s.images
+        if not self.safe_step and beta > 0 and not math.isfinite(smooth.value(p.terms, at_z)):
+            z, at_z = s.x, s.images
         x, at_x, step = self._forward_backward(s.step, z, at_z)
         uphill = arrays.inner(z - x, x - s.x) > 0
         s.mapping = arrays.norm(x - z) / step
@@ -99,7 +104,7 @@ class ProximalGradient:
                 return x, at_x, step
             step = max(step / 2, safe)
             if step < 1e-300:
-                raise FloatingPointError("no step decreases the objective: its gradient and value disagree")
+                raise StalledError("no step decreases the objective: rounding, or its gradient and value disagree")
 
     def solution(self, state: State) -> Array:
         """The iterate."""

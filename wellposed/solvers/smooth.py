@@ -26,12 +26,15 @@ def slopes(terms: tuple[Term, ...], at: Images) -> Images:
 
 
 def pull_back(terms: tuple[Term, ...], duals: Images) -> Array:
-    """Sum of ``K_i* y_i``."""
-    result = None
-    for t, y in zip(terms, duals, strict=True):
-        part = t.backward(y)
-        result = part if result is None else result + part
-    return result
+    """Sum of ``K_i* y_i``; the number 0 if there are no terms."""
+    parts = [t.backward(y) for t, y in zip(terms, duals, strict=True)]
+    return sum(parts[1:], start=parts[0]) if parts else 0.0
+
+
+def slope_at_zero(terms: tuple[Term, ...], zero: Array) -> float:
+    """Norm of the gradient at zero: what later gradients are compared with."""
+    gradient = pull_back(terms, slopes(terms, images(terms, zero)))
+    return arrays.norm(gradient) if terms else 0.0
 
 
 def extrapolate(new: Images, old: Images, beta: float) -> Images:

@@ -1,0 +1,66 @@
+r"""Problems of the form *quadratic data fit + a norm of the gradient + something simple*.
+
+.. math:: \min_x \; f(A x) + \varphi(D x) + G(x)
+
+with ``f`` quadratic, ``D`` the gradient along all axes and :math:`\varphi` a weighted L1 or L21 norm.
+Total variation, isotropic or not, weighted or not, with any constraint that has a projection.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wellposed.arrays import is_numpy_array
+from wellposed.functionals._base import Functional, Weighted
+from wellposed.functionals.norms import L1, L21
+from wellposed.operators.calculus import Gradient
+from wellposed.solvers.problem import Problem, Term
+
+
+@dataclass(frozen=True)
+class TVForm:
+    """The parts of such a problem, and where they stand among its terms."""
+
+    data: Term
+    tv: Term
+    simple: Functional
+    data_index: int
+    tv_index: int
+
+    @property
+    def gradient(self) -> Gradient:
+        """``D``."""
+        assert isinstance(self.tv.K, Gradient)
+        return self.tv.K
+
+    def ordered(self, p: object, q: object) -> tuple[object, object]:
+        """The dual variables of data and gradient in the order of the problem's terms."""
+        return (p, q) if self.data_index < self.tv_index else (q, p)
+
+
+def tv_form(problem: Problem) -> TVForm | str:
+    """The parts of a problem of this form, or the reason why it is none."""
+    if problem.image_part is not None or len(problem.terms) != 2:
+        return "the objective is not a data fit plus one norm of the gradient"
+    found = [k for k, t in enumerate(problem.terms) if _is_tv(t, len(problem.shape))]
+    if len(found) != 1:
+        return "the objective has no total variation over all axes"
+    tv_index = found[0]
+    data = problem.terms[1 - tv_index]
+    if not (data.f.traits.quadratic and data.f.traits.smooth and data.f.traits.conjugate):
+        return f"{data.f} is not quadratic"
+    if not problem.simple.traits.prox:
+        return f"{problem.simple} has no proximal map"
+    if not is_numpy_array(problem.like):
+        return "it works on NumPy arrays only"
+    return TVForm(data, problem.terms[tv_index], problem.simple, 1 - tv_index, tv_index)
+
+
+def _is_tv(t: Term, ndim: int) -> bool:
+    f = t.f
+    while isinstance(f, Weighted):
+        if f.c == 0:
+            return False
+        f = f.f
+    # The axes of an L21 norm tell vectorial TV (which is not over all axes) from plain TV.
+    return isinstance(f, (L1, L21)) and isinstance(t.K, Gradient) and len(t.K.axes) == ndim
