@@ -290,6 +290,7 @@ def test_fbp_of_the_operators_own_sinogram_is_near_the_image() -> None:
             "center_offset must be finite",
         ),
         (lambda: ParallelBeam((8, 8), HALF, center_offset="x"), TypeError, "center_offset must be a number"),
+        (lambda: ParallelBeam((8, 8), HALF, 8, 1.0, 1e-9), ValueError, "pixels from the rotation axis"),
         (lambda: FanBeam((8, 8), HALF, 5.0, 3.0), ValueError, "inside the circle"),
         (lambda: FanBeam((8, 8), HALF, -5.0, 3.0), ValueError, "source_origin must be positive"),
         (lambda: FanBeam((8, 8), HALF, 50.0, -3.0), ValueError, "origin_detector must be at least 0"),

@@ -13,6 +13,9 @@ from wellposed.kernels.projector_parallel import FRACTION_BITS, SUBPIXELS
 NARROWEST = 1e-4
 """Width in pixels below which one side of a pixel's footprint counts as vertical."""
 
+FARTHEST = 2.0**30
+"""Samples from the rotation axis that fixed-point positions can count."""
+
 
 class ShearTables(NamedTuple):
     """What the parallel-beam kernels need: see `wellposed.kernels.projector_parallel`."""
@@ -51,6 +54,11 @@ def shear_tables(
     n_samples = 2 * origins + 2
     base = SUBPIXELS * (slope * (n_rows - 1) / 2 - (n_columns - 1) / 2) + origins
     position = SUBPIXELS * detectors[None, :] / scales[:, None] + origins[:, None]
+    if np.abs(position).max() > FARTHEST:
+        raise ValueError(
+            f"the detector reaches {np.abs(detectors).max() / pixel_size:.3g} pixels from the rotation axis: "
+            "detector_spacing, center_offset and pixel_size must be in the same unit"
+        )
     seen = (position >= reach) & (position < (n_samples - reach - 1)[:, None])
     begin = np.where(seen.any(axis=1), seen.argmax(axis=1), 0)
     end = np.where(seen.any(axis=1), len(detectors) - seen[:, ::-1].argmax(axis=1), 0)
