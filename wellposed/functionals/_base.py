@@ -66,6 +66,9 @@ class Traits:
 class Functional:
     """A function from arrays to numbers (or ``+inf``). See the module for how to write one."""
 
+    # NumPy leaves `array @ f` and `number * f` to this class.
+    __array_ufunc__ = None
+
     # --- what a subclass writes ---------------------------------------------------------------
 
     @property
@@ -193,7 +196,10 @@ class Functional:
         from wellposed.operators._base import LinearOperator
 
         if not isinstance(operator, LinearOperator):
-            return NotImplemented
+            raise TypeError(
+                f"{self} @ A needs a LinearOperator A, got {type(operator).__name__}; "
+                "wrap a matrix with wellposed.operators.Matrix"
+            )
         return Composed(self, operator)
 
     def shifted(self, b: Array) -> Functional:

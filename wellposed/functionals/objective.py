@@ -115,8 +115,7 @@ class Objective(Functional):
         return Objective(tuple(term.shifted(b) for term in self.terms))
 
     def __matmul__(self, operator: Any) -> Functional:
-        terms = [Functional.__matmul__(term, operator) for term in self.terms]
-        return NotImplemented if NotImplemented in terms else Objective(tuple(terms))
+        return Objective(tuple(term @ operator for term in self.terms))
 
     def __rmul__(self, weight: Any) -> Functional:
         if not is_weight(weight):

@@ -203,9 +203,13 @@ def _check_separable(probe: Probe, f: Functional, shape: tuple[int, ...]) -> Non
     steps = probe.freeze(np.where(mask, 0.2, 3.0))
     together = probe.call("prox with an array of steps", f.prox, x, steps, shape=shape)
     xp = probe.xp
-    apart = xp.where(xp.asarray(mask), f.prox(x, 0.2), f.prox(x, 3.0))
-    difference = arrays.norm(together - apart)
-    probe.equal("prox with one step per entry", difference, 0.0, arrays.norm(x) + arrays.norm(apart))
+    here = xp.asarray(mask)
+    apart = xp.where(here, f.prox(x, 0.2), f.prox(x, 3.0))
+    size = arrays.norm(x) + arrays.norm(apart)
+    probe.equal("prox with one step per entry", arrays.norm(together - apart), 0.0, size)
+    z = probe.sample(shape, 2.0)
+    mixed = f.prox(xp.where(here, x, z), 1.0) - xp.where(here, f.prox(x, 1.0), f.prox(z, 1.0))
+    probe.equal("traits: separable, prox of each entry on its own", arrays.norm(mixed), 0.0, size)
 
 
 def _check_dual_points(probe: Probe, f: Functional, shape: tuple[int, ...]) -> None:
