@@ -104,6 +104,10 @@ class Convolution(LinearOperator):
         return arrays.Constant(rfftn(placed))
 
     @cached_property
+    def _conjugate_spectrum(self) -> arrays.Constant:
+        return arrays.Constant(self._spectrum.array.conj())
+
+    @cached_property
     def _cosine_symbol(self) -> arrays.Constant:
         """Eigenvalues in the basis of cosines: sum over o of k_o times the product of cos(pi m o / n)."""
         symbol = self.kernel.astype(np.float64)
@@ -128,7 +132,7 @@ class Convolution(LinearOperator):
         if self._by_cosines and not arrays.is_gpu(y):
             out[...] = self._filter_cosines(y, self._cosine_symbol.array)
             return
-        spectrum = arrays.namespace(y).conj(self._spectrum.like(y))
+        spectrum = self._conjugate_spectrum.like(y)
         if self.boundary == "periodic":
             out[...] = self._filter(y, spectrum)
             return
