@@ -38,7 +38,7 @@ def check_gradient(f: Functional, x: Array, rng: Any = None) -> None:
     """
     x = arrays.as_floating(x, "x", complex_allowed=True)
     xp = arrays.namespace(x)
-    probe = Probe(f, xp, str(x.dtype).rpartition(".")[2], generator(rng))
+    probe = Probe(f, xp, str(x.dtype).rpartition(".")[2], generator(rng), arrays.device_of(x))
     check_gradient_at(probe, f, x)
 
 

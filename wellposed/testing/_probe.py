@@ -31,9 +31,12 @@ class Probe:
     dtype : str
         Name of their dtype.
     rng : numpy.random.Generator
+    device : object, optional
+        Where the arrays live, as the library names it.
     """
 
-    def __init__(self, subject: Any, xp: Namespace, dtype: str, rng: np.random.Generator):
+    def __init__(self, subject: Any, xp: Namespace, dtype: str, rng: np.random.Generator, device: Any = None):
+        self.device = device
         self.subject = subject
         self.xp = xp
         self.dtype = dtype
@@ -47,7 +50,7 @@ class Probe:
     def freeze(self, host: np.ndarray) -> Array:
         """A host array in the library and dtype of this probe, read-only where the library knows that."""
         host = host.astype(self.dtype)
-        a = self.xp.asarray(host)
+        a = self.xp.asarray(host, device=self.device)
         if isinstance(a, np.ndarray):
             a = a.copy()
             a.setflags(write=False)
