@@ -1,7 +1,8 @@
 """Sums of terms on the variable itself that have a joint proximal map and conjugate.
 
 `merge` takes the terms of an objective that act on ``x`` directly and makes one functional of as
-many as possible: squared distances add up to one, bounds intersect, L1 weights add up.
+many as possible: squared distances add up to one, bounds intersect, L1 weights add up, an elastic
+net is taken as its two parts.
 """
 
 from __future__ import annotations
@@ -13,15 +14,16 @@ from typing import Any
 
 from wellposed import arrays
 from wellposed.arrays import Array
-from wellposed.functionals._base import Functional, Shape, Traits, Weighted, Zero
+from wellposed.functionals._base import Functional, Shape, Traits, Weighted, Zero, step_for
 from wellposed.functionals.datafits import LeastSquares
+from wellposed.functionals.elastic_net import ElasticNet
 from wellposed.functionals.indicators import Box, NonNegative
 from wellposed.functionals.norms import L1, SquaredL2
 
 
 @dataclass(frozen=True, eq=False)
 class PlusQuadratic(Functional):
-    r"""A simple functional plus a separable quadratic: :math:`f(x) + \tfrac{a}{2}\|x\|^2 - \langle r, x\rangle + c`.
+    r"""A simple functional plus a quadratic: :math:`f(x) + \tfrac{a}{2}\|x\|^2 - \langle r, x\rangle + c`.
 
     Parameters
     ----------
@@ -32,6 +34,8 @@ class PlusQuadratic(Functional):
     r : array or float
         Linear part.
     constant : float
+    source : array, optional
+        The user's data inside.
     """
 
     f: Functional
@@ -74,6 +78,7 @@ class PlusQuadratic(Functional):
         return self.f.hessian_product(x, v) + self.a * v
 
     def prox(self, x: Array, step: Any = 1.0) -> Array:
+        step = step_for(x, step)
         joint = step / (1 + step * self.a)
         return self.f.prox(joint * (x / step + self.r), joint)
 
@@ -83,7 +88,9 @@ class PlusQuadratic(Functional):
 
     def _conjugate(self, y: Array) -> float:
         x = self.maximiser(y)
-        return arrays.inner(x, y) - self(x)
+        value = self(x)
+        # Rounding may put the point just outside the domain of f: then no value is claimed.
+        return arrays.inner(x, y) - value if math.isfinite(value) else math.inf
 
     def __str__(self) -> str:
         return f"{self.f} + quadratic"
@@ -155,6 +162,19 @@ def merge(terms: Sequence[Functional], like: Array) -> tuple[Functional, list[Fu
     simple : Functional
     rest : list of Functional
         What did not fit into ``simple``; solvers treat each by a dual variable of its own.
+
+    Raises
+    ------
+    ValueError
+        If the bounds of the terms exclude each other.
+
+    Examples
+    --------
+    >>> import numpy as np, wellposed as wp
+    >>> from wellposed.functionals.merge import merge
+    >>> simple, rest = merge([wp.L1(), wp.NonNegative(), wp.SquaredL2()], np.zeros(2))
+    >>> simple.prox(np.array([-3.0, 3.0]), 1.0), rest
+    (array([0., 1.]), [])
     """
     if len(terms) == 1:
         return terms[0], []
@@ -164,12 +184,18 @@ def merge(terms: Sequence[Functional], like: Array) -> tuple[Functional, list[Fu
     others: list[Functional] = []
     for term in terms:
         scale, inner = _peel(term)
-        if isinstance(inner, (LeastSquares, SquaredL2)) and scale > 0:
+        if scale == 0 and not inner.traits.indicator:
+            continue
+        if isinstance(inner, (LeastSquares, SquaredL2)):
             quadratic.append((scale, inner))
+        elif isinstance(inner, ElasticNet):
+            first, second = (scale * weight for weight in inner._weights)
+            sparse += [first * L1()] if first > 0 else []
+            quadratic += [(second, SquaredL2())] if second > 0 else []
         elif isinstance(inner, (Box, NonNegative)):
             bounds = (inner.low, inner.high) if isinstance(inner, Box) else (0.0, math.inf)
             low, high, bounded = max(low, bounds[0]), min(high, bounds[1]), True
-        elif isinstance(inner, L1) and scale > 0:
+        elif isinstance(inner, L1):
             sparse.append(term)
         elif not isinstance(inner, Zero):
             others.append(term)

@@ -41,7 +41,8 @@ class State:
     rho: float  # penalty
     primal: float  # norm of K x - z
     dual: float  # norm of rho K* (z - z_old)
-    scale: float  # norm to compare the residuals with
+    primal_scale: float  # norm of z, to compare the primal residual with
+    dual_scale: float  # norm of y times that of K, to compare the dual residual with
     next_balance: int  # iteration at which rho may change again
     count: int  # iterations so far
 
@@ -55,7 +56,7 @@ class XStep(Protocol):
 
 @dataclass(frozen=True)
 class InnerCG:
-    """Conjugate gradients on ``sum K_i* K_i``, warm-started, to a tenth of the last residual.
+    """Conjugate gradients on ``sum K_i* K_i``, warm-started, to a hundredth of the first residual.
 
     Parameters
     ----------
@@ -93,7 +94,7 @@ class Linearised:
     """One proximal gradient step."""
 
     def __call__(self, iteration: ADMM, x: Array, targets: tuple[Array, ...], rho: float) -> Array:
-        step = 1 / (rho * max(sum(t.norm**2 for t in iteration.terms), 1e-300))
+        step = 1 / (rho * max(iteration._norm**2, 1e-300))
         gradient = x * 0
         for t, target in zip(iteration.terms, targets, strict=True):
             gradient = gradient + t.backward(t.forward(x) - target)
@@ -116,17 +117,21 @@ class ADMM:
             return p.terms
         return (*p.terms, Term(p.simple, None))
 
+    @cached_property
+    def _norm(self) -> float:
+        """Upper bound of the norm of all operators stacked."""
+        return math.sqrt(sum(t.norm**2 for t in self.terms))
+
     def start(self, x0: Array | None, dual0: Any) -> State:
         """Begin at ``x0`` or at zero, with the given duals or zero."""
         p = self.problem
         x = p.zeros() if x0 is None else p.embed(x0)
         z = tuple(t.forward(x) for t in self.terms)
-        norms = max(math.sqrt(sum(t.norm**2 for t in self.terms)), 1e-300)
-        rho = 1 / norms
+        rho = 1 / max(self._norm, 1e-300)
         given = dual0 if dual0 else (None,) * len(p.terms)
         given = (*given, *(None,) * (len(self.terms) - len(given)))
         u = tuple(p.dual_zeros(t) if y is None else y / rho for t, y in zip(self.terms, given, strict=True))
-        return State(x, z, u, rho, math.inf, math.inf, 1.0, 10, 0)
+        return State(x, z, u, rho, math.inf, math.inf, 1.0, 1.0, 10, 0)
 
     def advance(self, state: State, count: int) -> None:
         """Take ``count`` steps."""
@@ -140,19 +145,19 @@ class ADMM:
         z_old = s.z
         s.z = tuple(t.f.prox(a + u, 1 / s.rho) for t, a, u in zip(self.terms, images, s.u, strict=True))
         s.u = tuple(u + a - z for u, a, z in zip(s.u, images, s.z, strict=True))
-        s.primal = math.sqrt(sum(arrays.norm(a - z) ** 2 for a, z in zip(images, s.z, strict=True)))
+        s.primal = _joint_norm(tuple(a - z for a, z in zip(images, s.z, strict=True)))
         back = s.x * 0
         for t, z, old in zip(self.terms, s.z, z_old, strict=True):
             back = back + t.backward(z - old)
         s.dual = s.rho * arrays.norm(back)
-        s.scale = max(math.sqrt(sum(arrays.norm(z) ** 2 for z in s.z)), 1e-300)
+        s.primal_scale = _joint_norm(s.z)
+        s.dual_scale = s.rho * _joint_norm(s.u) * self._norm
         s.count += 1
         if s.count >= s.next_balance:
             self._balance(s)
 
     def _balance(self, s: State) -> None:
-        norms = math.sqrt(sum(t.norm**2 for t in self.terms))
-        ratio = s.primal * norms * s.rho / max(s.dual, 1e-300)
+        ratio = s.primal * self._norm * s.rho / max(s.dual, 1e-300)
         if not 1 / BALANCE <= ratio <= BALANCE and ratio > 0:
             factor = min(max(math.sqrt(ratio), 1 / BALANCE), BALANCE)
             s.rho *= factor
@@ -168,8 +173,13 @@ class ADMM:
         return tuple(state.rho * u for u in state.u[: len(self.problem.terms)])
 
     def residual(self, state: State) -> tuple[float, float]:
-        """Norm of ``K x - z``, against that of ``z``."""
-        return state.primal, state.scale
+        """The primal or the dual residual, whichever is larger beside its scale."""
+        primal, dual = (state.primal, state.primal_scale), (state.dual, state.dual_scale)
+        return max(primal, dual, key=lambda pair: pair[0] / max(pair[1], 1e-300))
 
     def observe(self, state: State, certificate: Certificate) -> None:
         """Nothing to adapt."""
+
+
+def _joint_norm(parts: tuple[Array, ...]) -> float:
+    return math.sqrt(sum(arrays.inner(a, a) for a in parts))

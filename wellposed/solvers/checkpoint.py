@@ -61,7 +61,7 @@ class Checkpoint:
 
 
 def save_state(path: Path, mark: str, *parts: Any) -> None:
-    """Write the fields of some dataclasses; the file is either the old one or the new one, never half of it."""
+    """Write the fields of some dataclasses; the file is the old one or the new one, never half of it."""
     entries: dict[str, Any] = {"fingerprint": np.asarray(mark)}
     for index, part in enumerate(parts):
         for field in dataclasses.fields(part):
@@ -92,7 +92,8 @@ def load_state(path: Path, mark: str, *parts: Any) -> None:
         raise _damaged(path, error) from None
     if str(entries.get("fingerprint")) != mark:
         raise ValueError(
-            f"checkpoint {path} belongs to another objective or solver: give another file, or delete it to start again"
+            f"checkpoint {path} belongs to another objective or solver: "
+            "give another file, or delete it to start again"
         )
     like = _any_array(parts[0])
     values: list[tuple[Any, str, Any]] = []
@@ -130,12 +131,13 @@ def _pack(entries: dict[str, Any], name: str, value: Any) -> None:
 def _unpack(entries: dict[str, Any], name: str, like: Any) -> Any:
     if name + "#none" in entries:
         return None
-    for kind in (bool, int, float, str):
-        if (key := f"{name}#{kind.__name__}") in entries:
-            return kind(entries[key])
-    for kind in (tuple, list):
-        if (key := f"{name}#{kind.__name__}") in entries:
-            return kind(_unpack(entries, f"{name}.{k}", like) for k in range(int(entries[key])))
+    for scalar in (bool, int, float, str):
+        if (key := f"{name}#{scalar.__name__}") in entries:
+            return scalar(entries[key])
+    for kind in ("tuple", "list"):
+        if (key := f"{name}#{kind}") in entries:
+            items = [_unpack(entries, f"{name}.{k}", like) for k in range(int(entries[key]))]
+            return items if kind == "list" else tuple(items)
     return arrays.from_host(entries[name], like=like)
 
 

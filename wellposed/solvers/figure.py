@@ -18,11 +18,12 @@ def draw(result: Result) -> Figure:
     """Solution (image or curve) beside the objective and the relative certificate over iterations."""
     from matplotlib.figure import Figure
 
-    x = arrays.numpy_view(result.x)
+    x = arrays.to_host(result.x)
     figure = Figure(figsize=(11, 3.6), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     if x.ndim >= 2:
-        image = x if x.ndim == 2 or x.shape[-1] in (3, 4) else x[(x.shape[0] // 2,) * (x.ndim - 2)]
+        colour = x.ndim == 3 and x.shape[-1] in (3, 4)
+        image = x if colour else x[tuple(n // 2 for n in x.shape[:-2])]
         left.imshow(np.clip(image, 0, 1) if image.ndim == 3 else image, cmap="gray")
         left.set_axis_off()
     else:

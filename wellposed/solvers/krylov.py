@@ -12,6 +12,7 @@ from typing import Any
 from wellposed import arrays
 from wellposed.arrays import Array
 from wellposed.solvers import smooth
+from wellposed.solvers.loop import StalledError
 from wellposed.solvers.problem import Problem, Term
 from wellposed.solvers.result import Certificate
 
@@ -27,7 +28,7 @@ class State:
     r: Array  # minus the gradient at x
     p: Array  # search direction
     rr: float  # squared norm of r
-    scale: float  # norm of the gradient at zero
+    scale: float  # norm of the gradient at zero or at the start, the larger one
     count: int  # iterations so far
 
 
@@ -45,8 +46,10 @@ class ConjugateGradient:
     def _gradient(self, x: Array) -> Array:
         return smooth.pull_back(self._all, smooth.slopes(self._all, smooth.images(self._all, x)))
 
-    def _hessian(self, x: Array, v: Array) -> Array:
-        curved = tuple(t.f.hessian_product(t.forward(x), t.forward(v)) for t in self._all)
+    def _hessian(self, v: Array) -> Array:
+        # The Hessian of a quadratic is the same everywhere: at the image of v it needs no other image.
+        images = smooth.images(self._all, v)
+        curved = tuple(t.f.hessian_product(u, u) for t, u in zip(self._all, images, strict=True))
         return smooth.pull_back(self._all, curved)
 
     def start(self, x0: Array | None, dual0: Any) -> State:
@@ -55,7 +58,8 @@ class ConjugateGradient:
         at_zero = -self._gradient(zero)
         x = zero if x0 is None else self.problem.embed(x0)
         r = at_zero if x0 is None else -self._gradient(x)
-        return State(x, r, r, arrays.inner(r, r), arrays.norm(at_zero), 0)
+        rr = arrays.inner(r, r)
+        return State(x, r, r, rr, max(arrays.norm(at_zero), rr**0.5), 0)
 
     def advance(self, state: State, count: int) -> None:
         """Take ``count`` steps."""
@@ -63,14 +67,13 @@ class ConjugateGradient:
             self._step(state)
 
     def _step(self, s: State) -> None:
-        s.count += 1
         if s.rr == 0.0:
-            return
-        q = self._hessian(s.x, s.p)
+            raise StalledError("the gradient is zero")
+        q = self._hessian(s.p)
         curvature = arrays.inner(s.p, q)
         if curvature <= 0.0:
-            s.rr = 0.0
-            return
+            raise StalledError("no curvature is left along the search direction")
+        s.count += 1
         alpha = s.rr / curvature
         s.x = s.x + alpha * s.p
         s.r = -self._gradient(s.x) if s.count % RECOMPUTE_EVERY == 0 else s.r - alpha * q

@@ -26,14 +26,17 @@ from wellposed.solvers.result import Certificate, ConvergenceWarning, Record, Re
 
 Duals = tuple[Array | None, ...]
 
+Residual = tuple[float, float]
+"""Length of the last step of the fixed-point map, and the length to compare it with."""
+
 MESSAGES = {
     "converged": "The certificate reached the tolerance.",
     "stationary": "A stationary point was reached; the objective is not convex, so it need not be a minimum.",
-    "max_iter": "The iteration limit came before the tolerance: raise max_iter, or accept the certificate as it is.",
+    "max_iter": "The iteration limit came before the tolerance: raise max_iter, or accept this certificate.",
     "stalled": "Rounding stops further progress at this precision: use float64 data, or a larger tol.",
     "stopped": "The callback asked to stop.",
-    "interrupted": "Interrupted; the best iterate so far is returned. Pass it as x0, or a checkpoint, to go on.",
-    "failed": "The iterates became non-finite; the best finite iterate is returned. Rescale the data, or report this.",
+    "interrupted": "Interrupted; the best iterate so far is returned. Pass the result as x0 to go on.",
+    "failed": "The iterates became non-finite; the best finite one is returned. Rescale the data.",
 }
 
 
@@ -44,9 +47,13 @@ class StalledError(ArithmeticError):
 class Iteration(Protocol):
     """What a solver gives to the loop."""
 
-    problem: Problem
-    check_every: int
-    """Iterations between the first looks at the certificate."""
+    @property
+    def problem(self) -> Problem:
+        """What is minimised."""
+
+    @property
+    def check_every(self) -> int:
+        """Iterations between the first looks at the certificate."""
 
     def start(self, x0: Array | None, dual0: Duals | None) -> Any:
         """The first state."""
@@ -60,8 +67,8 @@ class Iteration(Protocol):
     def dual(self, state: Any) -> Duals | None:
         """One dual variable per term of the problem (``None`` where the slope serves), or ``None``."""
 
-    def residual(self, state: Any) -> tuple[float, float]:
-        """Length of the last step of the fixed-point map, and the length to compare it with."""
+    def residual(self, state: Any) -> Residual:
+        """How much the last step moved."""
 
     def observe(self, state: Any, certificate: Certificate) -> None:
         """Adapt to what the certificate says (restarts, balance); most iterations do nothing."""
@@ -108,7 +115,7 @@ class Best:
 
 
 class Monitor:
-    """Watches a run: `look` evaluates the certificate, keeps the best points, and sets ``status`` at the end."""
+    """Watches a run: `look` evaluates the certificate, keeps the best points, and sets the final status."""
 
     def __init__(self, problem: Problem, plan: Plan, control: Control, best: Best):
         self.problem = problem
@@ -126,7 +133,7 @@ class Monitor:
         """Time of the run so far, earlier parts of a resumed run included."""
         return time.perf_counter() - self._start
 
-    def look(self, iteration: int, x: Array, dual: Duals | None, residual: tuple[float, float]) -> Certificate:
+    def look(self, iteration: int, x: Array, dual: Duals | None, residual: Residual) -> Certificate:
         """Evaluate the certificate at this iteration; sets ``status`` when the run is over."""
         best = self.best
         objective = self.problem.value(x)
@@ -152,7 +159,7 @@ class Monitor:
         if self.certificate is None:
             self.certificate = Certificate("fixed-point residual", math.inf, 1.0)
 
-    def _certify(self, x: Array, objective: float, dual: Duals | None, residual: tuple[float, float]) -> Certificate:
+    def _certify(self, x: Array, objective: float, dual: Duals | None, residual: Residual) -> Certificate:
         best = self.best
         proof = certify(self.problem, x, objective, dual)
         if proof is not None and proof.certificate.lower_bound > best.lower_bound:
@@ -168,7 +175,8 @@ class Monitor:
             gap = max(best.objective - best.lower_bound, 0.0)
             return Certificate(best.kind, gap, scale, best.objective, best.lower_bound, best.note)
         scale = max(residual[1], self.problem.scale_floor)
-        return Certificate("fixed-point residual", residual[0], scale, objective, note=self._why_no_bound(objective))
+        note = self._why_no_bound(objective)
+        return Certificate("fixed-point residual", residual[0], scale, objective, note=note)
 
     def _why_no_bound(self, objective: float) -> str:
         if not self.problem.convex:
@@ -209,7 +217,9 @@ class Monitor:
         assert certificate is not None
         if self.status not in ("converged", "stationary"):
             warnings.warn(
-                f"{self.plan.solver}: {MESSAGES[self.status]} ({certificate})", ConvergenceWarning, stacklevel=4
+                f"{self.plan.solver}: {MESSAGES[self.status]} ({certificate})",
+                ConvergenceWarning,
+                stacklevel=4,
             )
         return Result(
             x=self.problem.extract(best.x),
@@ -234,9 +244,13 @@ def run(iteration: Iteration, plan: Plan, control: Control, x0: Array | None, du
     resumed = file is not None and file.load(state, best)
     monitor = Monitor(problem, plan, control, best)
     k = best.iteration
+
+    def look() -> Certificate:
+        return monitor.look(k, iteration.solution(state), iteration.dual(state), iteration.residual(state))
+
     try:
         if not resumed:
-            monitor.look(0, iteration.solution(state), iteration.dual(state), iteration.residual(state))
+            look()
             best.next_check = iteration.check_every
         while not monitor.status:
             target, stalled = min(best.next_check, control.max_iter), False
@@ -244,7 +258,7 @@ def run(iteration: Iteration, plan: Plan, control: Control, x0: Array | None, du
                 count = min(target - k, iteration.check_every)
                 stalled = _advance(iteration, state, count)
                 k += count
-            certificate = monitor.look(k, iteration.solution(state), iteration.dual(state), iteration.residual(state))
+            certificate = look()
             if stalled:
                 monitor.status = monitor.status or "stalled"
             iteration.observe(state, certificate)
@@ -256,7 +270,7 @@ def run(iteration: Iteration, plan: Plan, control: Control, x0: Array | None, du
     except KeyboardInterrupt:
         if monitor.certificate is None:
             raise
-        # The state may be half-way through an iteration: the best points are whole, and the last checkpoint is.
+        # The state may be half-way through an iteration; the best points and the last checkpoint are whole.
         monitor.status = "interrupted"
     return monitor.result()
 

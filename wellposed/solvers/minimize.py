@@ -77,20 +77,19 @@ def minimize(
     >>> result.status
     'converged'
     """
-    start, dual0 = _start(x0)
-    problem = canonical(objective, start)
-    start = _checked_start(problem, start)
+    tol, wanted = _positive(tol, "tol"), _limit(max_iter)
+    problem, start, dual0 = _start(objective, x0)
     plan, entry = choose(problem, solver, tol)
     control = Control(
-        tol=_positive(tol, "tol"),
-        max_iter=_limit(max_iter, entry.max_iter),
+        tol=tol,
+        max_iter=entry.max_iter if wanted is None else wanted,
         callback=callback,
         progress=progress,
         checkpoint=None if checkpoint is None else Path(checkpoint),
     )
     if entry.run is not None:
         return entry.run(problem, plan, control, start)
-    return run(entry.build(problem), plan, control, start, _fitting(problem, dual0))
+    return run(entry.build(problem), plan, control, start, dual0)
 
 
 def explain(objective: Functional, x0: Array | None = None, tol: float = 1e-3, solver: str = "auto") -> Plan:
@@ -115,28 +114,31 @@ def explain(objective: Functional, x0: Array | None = None, tol: float = 1e-3, s
     >>> wp.explain(wp.LeastSquares(None, np.ones(3)) + 0.5 * wp.L1()).solver
     'prox'
     """
-    return choose(canonical(objective, x0), solver, tol)[0]
+    return choose(canonical(objective, x0), solver, _positive(tol, "tol"))[0]
 
 
-def _start(x0: Array | Result | None) -> tuple[Array | None, tuple[Array | None, ...] | None]:
-    if isinstance(x0, Result):
-        return x0.x, x0.dual
-    return (None if x0 is None else arrays.as_floating(x0, "x0")), None
+Start = tuple[Problem, Array | None, tuple[Array | None, ...] | None]
 
 
-def _checked_start(problem: Problem, x0: Array | None) -> Array | None:
+def _start(objective: Functional, x0: Array | Result | None) -> Start:
+    """The canonical problem, the checked starting point, and the dual variables that come with it."""
     if x0 is None:
-        return None
-    arrays.namespace(x0, problem.like)
-    arrays.check_finite(x0, "x0")
-    if x0.dtype != problem.like.dtype:
-        raise TypeError(f"x0 is {x0.dtype}, the data are {problem.like.dtype}: convert one of them")
-    return x0
+        return canonical(objective), None, None
+    given = x0.x if isinstance(x0, Result) else arrays.as_floating(x0, "x0")
+    problem = canonical(objective, given)
+    arrays.namespace(given, problem.like)
+    if given.dtype != problem.like.dtype:
+        raise TypeError(f"x0 is {given.dtype}, the data are {problem.like.dtype}: convert one of them")
+    arrays.check_finite(given, "x0")
+    if not isinstance(x0, Result):
+        return problem, given, None
+    whole = x0.variable is not None and tuple(x0.variable.shape) == problem.shape
+    return problem, x0.variable if whole else given, _fitting(problem, x0.dual)
 
 
-def _fitting(problem: Problem, dual: tuple[Array | None, ...] | None) -> tuple[Array | None, ...] | None:
+def _fitting(problem: Problem, dual: tuple[Array | None, ...]) -> tuple[Array | None, ...] | None:
     """The dual variables of an earlier result, where they have the shapes of this problem."""
-    if dual is None or len(dual) != len(problem.terms):
+    if len(dual) != len(problem.terms):
         return None
     shapes = [t.range_shape(problem.shape) for t in problem.terms]
     fits = all(y is None or tuple(y.shape) == shape for y, shape in zip(dual, shapes, strict=True))
@@ -149,10 +151,11 @@ def _positive(value: float, name: str) -> float:
     return float(value)
 
 
-def _limit(max_iter: int | None, default: int) -> int:
+def _limit(max_iter: int | None) -> int | None:
     if max_iter is None:
-        return default
-    if isinstance(max_iter, bool) or int(max_iter) != max_iter or max_iter < 0:
+        return None
+    number = isinstance(max_iter, (int, float)) and not isinstance(max_iter, bool) and math.isfinite(max_iter)
+    if not number or int(max_iter) != max_iter or max_iter < 0:
         raise ValueError(f"max_iter must be an integer of at least 0, got {max_iter!r}")
     return int(max_iter)
 

@@ -51,7 +51,10 @@ class Plan:
             f"iteration  {self.cost}",
             f"memory     {human_bytes(self.memory)} besides the data",
             f"stop       relative {self.certificate} at most {self.tol:g}",
-            *(f"{'not used' if k == 0 else '':10} {name}: {why}" for k, (name, why) in enumerate(self.rejected)),
+            *(
+                f"{'not used' if k == 0 else '':10} {name}: {why}"
+                for k, (name, why) in enumerate(self.rejected)
+            ),
         ]
         return "\n".join(lines)
 

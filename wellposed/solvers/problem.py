@@ -15,7 +15,7 @@ from typing import Any
 
 from wellposed import arrays
 from wellposed.arrays import Array
-from wellposed.functionals._base import Functional, Shape, Zero
+from wellposed.functionals._base import Functional, Shape, Weighted, Zero
 from wellposed.functionals.merge import merge
 from wellposed.functionals.objective import Objective
 from wellposed.operators._base import LinearOperator
@@ -63,8 +63,8 @@ class Problem:
         ``G``.
     terms : tuple of Term
         ``f_i`` and ``K_i``.
-    extract : callable
-        From the variable to the user's ``x`` (they differ when auxiliary fields were added).
+    image_part : LinearOperator, optional
+        From the variable to the user's ``x``, where they differ because auxiliary fields were added.
     """
 
     objective: Objective
@@ -88,8 +88,10 @@ class Problem:
         return variable if self.image_part is None else self.image_part(variable)
 
     def embed(self, x: Array) -> Array:
-        """A variable that holds ``x``, with auxiliary fields at zero."""
-        return x if self.image_part is None else self.image_part.apply_adjoint(x)
+        """A variable that holds ``x``, with auxiliary fields at zero; a whole variable as it is."""
+        if self.image_part is None or tuple(x.shape) == self.shape:
+            return x
+        return self.image_part.apply_adjoint(x)
 
     def value(self, x: Array) -> float:
         """The objective at a variable."""
@@ -142,6 +144,8 @@ def canonical(objective: Functional, x0: Array | None = None) -> Problem:
     on_x: list[Functional] = []
     terms: list[Term] = []
     for functional in objective.terms:
+        if _vanishes(functional):
+            continue
         f, K = functional.factor(tuple(like.shape))
         if K is None and f.traits.prox:
             on_x.append(f)
@@ -152,8 +156,6 @@ def canonical(objective: Functional, x0: Array | None = None) -> Problem:
 
 
 def _inner(f: Functional) -> Functional:
-    from wellposed.functionals._base import Weighted
-
     while isinstance(f, Weighted):
         f = f.f
     return f
@@ -161,22 +163,20 @@ def _inner(f: Functional) -> Functional:
 
 def _lifted(objective: Objective, like: Array) -> Problem:
     """Auxiliary fields of terms such as total generalised variation become parts of the variable."""
-    from wellposed.functionals._base import Weighted
     from wellposed.operators.algebra import Part
 
     shape = tuple(like.shape)
     auxiliary = [_inner(t).auxiliary(shape) for t in objective.terms if hasattr(_inner(t), "auxiliary")]  # type: ignore[attr-defined]
     if len(auxiliary) > 1:
-        raise TypeError("an objective can hold one term with auxiliary fields (such as TotalGeneralizedVariation)")
+        raise TypeError(
+            "an objective can hold one term with auxiliary fields (such as TotalGeneralizedVariation)"
+        )
     lifted = auxiliary[0]
     image = Part(lifted.shapes, 0)
     terms: list[Term] = []
     for functional in objective.terms:
         if hasattr(_inner(functional), "auxiliary"):
-            scale = 1.0
-            while isinstance(functional, Weighted):
-                scale, functional = scale * functional.c, functional.f
-            terms += [Term(Weighted(scale, f), K) for f, K in lifted.terms]
+            terms += [Term(Weighted(_weight(functional), f), K) for f, K in lifted.terms]
         else:
             f, K = functional.factor(shape)
             terms.append(Term(f, image if K is None else K @ image))
@@ -186,6 +186,7 @@ def _lifted(objective: Objective, like: Array) -> Problem:
 
 def _template(objective: Objective, x0: Array | None) -> Array:
     """A zero array like the solution."""
+    _check_one_precision(objective)
     source: Any = objective.data[0] if objective.data else x0
     if source is None:
         raise ValueError("the objective holds no data to take the kind of array from: give x0")
@@ -197,3 +198,19 @@ def _template(objective: Objective, x0: Array | None) -> Array:
     if x0 is not None and tuple(x0.shape) != shape:
         raise ValueError(f"x0 has shape {tuple(x0.shape)}, the objective takes {shape}")
     return arrays.zeros(shape, source, arrays.real_dtype(source))
+
+
+def _check_one_precision(objective: Objective) -> None:
+    if len({arrays.epsilon(a) for a in objective.data}) > 1:
+        kinds = " and ".join(sorted({str(a.dtype) for a in objective.data}))
+        raise TypeError(f"the data of the objective differ in precision, {kinds}: convert one of them")
+
+
+def _vanishes(f: Functional) -> bool:
+    """Whether a weight of 0 leaves nothing of a term; of an indicator it leaves the set."""
+    inner = _inner(f)
+    return inner is not f and not inner.traits.indicator and _weight(f) == 0.0
+
+
+def _weight(f: Functional) -> float:
+    return f.c * _weight(f.f) if isinstance(f, Weighted) else 1.0

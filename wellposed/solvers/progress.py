@@ -30,13 +30,20 @@ class Display:
         self._tol = tol
         self._name = name
         self._open = False
+        self._unshown: Record | None = None
+        self._shown = False
 
     def update(self, record: Record) -> None:
         """Show a record, at most ten times a second in a terminal and every two seconds in a pipe."""
         now = time.perf_counter()
         if not self._wanted or now < self._quiet_until:
+            self._unshown = record
             return
+        self._show(record)
         self._quiet_until = now + (0.1 if self._terminal else SECONDS_BETWEEN_LINES)
+
+    def _show(self, record: Record) -> None:
+        self._shown, self._unshown = True, None
         line = (
             f"{self._name}: iteration {record.iteration}, objective {record.objective:.6g}, "
             f"relative {record.certificate.kind} {record.certificate.relative:.2e} (tol {self._tol:.0e}), "
@@ -50,7 +57,9 @@ class Display:
         sys.stderr.flush()
 
     def close(self) -> None:
-        """End the live line."""
+        """Show the last record of a run that was shown, and end the live line."""
+        if self._shown and self._unshown is not None:
+            self._show(self._unshown)
         if self._open:
             sys.stderr.write("\n")
             self._open = False

@@ -28,6 +28,10 @@ GROWTH = 1.1
 """Factor by which a step is tried longer than the last one."""
 
 
+ONE_PROX = 1e15
+"""Step with which one proximal map is, to rounding, the minimiser."""
+
+
 @dataclass
 class State:
     """Buffers of a proximal gradient run."""
@@ -39,7 +43,7 @@ class State:
     step: float  # length of the last accepted step
     t: float  # momentum counter of FISTA
     mapping: float  # norm of the gradient mapping of the last step
-    scale: float  # norm of the gradient at zero, to compare it with
+    scale: float  # norm of the gradient at the start or at zero, to compare it with
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,9 @@ class ProximalGradient:
 
     @cached_property
     def safe_step(self) -> float:
-        """1/L, or 0 where the gradient has no known constant."""
+        """1/L, or 0 where the gradient has no known constant; very long where there is nothing but ``G``."""
+        if not self.problem.terms:
+            return ONE_PROX
         constant = smooth.lipschitz(self.problem.terms)
         return 0.0 if math.isinf(constant) else 1 / max(constant, 1e-300)
 
@@ -64,7 +70,10 @@ class ProximalGradient:
         step = self.safe_step or 1.0
         if math.isinf(smooth.value(p.terms, at)):
             raise ValueError("the objective is infinite at the start: give an x0 where it is finite")
-        scale = smooth.slope_at_zero(p.terms, p.zeros())
+        scale = smooth.slope_size(p.terms, at)
+        at_zero = smooth.images(p.terms, p.zeros())
+        if x0 is not None and math.isfinite(smooth.value(p.terms, at_zero)):
+            scale = max(scale, smooth.slope_size(p.terms, at_zero))
         return State(x, x, at, at, step, 1.0, math.inf, scale)
 
     def advance(self, state: State, count: int) -> None:
@@ -104,7 +113,7 @@ class ProximalGradient:
                 return x, at_x, step
             step = max(step / 2, safe)
             if step < 1e-300:
-                raise StalledError("no step decreases the objective: rounding, or its gradient and value disagree")
+                raise StalledError("no step decreases the objective")
 
     def solution(self, state: State) -> Array:
         """The iterate."""
@@ -115,7 +124,7 @@ class ProximalGradient:
         return smooth.slopes(self.problem.terms, state.images)
 
     def residual(self, state: State) -> tuple[float, float]:
-        """Norm of the gradient mapping of the last step, against that of the gradient at zero."""
+        """Norm of the gradient mapping of the last step, against that of the gradient at the start."""
         return state.mapping, state.scale
 
     def observe(self, state: State, certificate: Certificate) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 KINDS = {
     "duality gap": "the objective is within `value` of its minimum",
-    "strong convexity": "the objective is within `value` of its minimum (gradient norm squared over twice mu)",
+    "strong convexity": "the objective is within `value` of its minimum (squared gradient over twice mu)",
     "fixed-point residual": "no bound: how far one more step would move the iterate",
 }
 """The kinds of certificate and what each says."""
@@ -131,5 +131,3 @@ class Result:
             f"Result({self.status}: {self.certificate}; objective {self.objective:.6g}, "
             f"{self.iterations} iterations of {self.plan.solver}, {self.seconds:.3g} s)"
         )
-
-

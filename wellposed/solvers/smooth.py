@@ -31,10 +31,9 @@ def pull_back(terms: tuple[Term, ...], duals: Images) -> Array:
     return sum(parts[1:], start=parts[0]) if parts else 0.0
 
 
-def slope_at_zero(terms: tuple[Term, ...], zero: Array) -> float:
-    """Norm of the gradient at zero: what later gradients are compared with."""
-    gradient = pull_back(terms, slopes(terms, images(terms, zero)))
-    return arrays.norm(gradient) if terms else 0.0
+def slope_size(terms: tuple[Term, ...], at: Images) -> float:
+    """Norm of the gradient of the sum at a point given by its images."""
+    return arrays.norm(pull_back(terms, slopes(terms, at))) if terms else 0.0
 
 
 def extrapolate(new: Images, old: Images, beta: float) -> Images:
