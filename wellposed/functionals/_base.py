@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from wellposed import arrays
 from wellposed.arrays import Array
-from wellposed.functionals.parameter import Parameter, current, is_weight
+from wellposed.functionals.parameter import Parameter, current, is_weight, positive
 
 if TYPE_CHECKING:
     from wellposed.functionals.objective import Objective
@@ -158,7 +158,12 @@ class Functional:
         for value in _fields(self):
             inner = (value,) if isinstance(value, Parameter) else getattr(value, "parameters", ())
             for parameter in inner:
-                found.setdefault(parameter.name, parameter)
+                known = found.setdefault(parameter.name, parameter)
+                if not known.equals(parameter):
+                    raise ValueError(
+                        f"two parameters are named {parameter.name!r} but differ: {known} and {parameter}; "
+                        "use one object in both places, or two names"
+                    )
         return tuple(found.values())
 
     def with_parameters(self, values: dict[str, Any]) -> Any:
@@ -268,11 +273,7 @@ class Weighted(Functional):
     f: Functional
 
     def __post_init__(self) -> None:
-        if isinstance(self.weight, Parameter):
-            return
-        weight = float(self.weight)
-        if not (math.isfinite(weight) and weight >= 0):
-            raise ValueError(f"the weight of {self.f} must be finite and at least 0, got {weight}")
+        positive(self.weight, f"the weight of {self.f}", zero_allowed=True)
 
     @property
     def c(self) -> float:

@@ -34,6 +34,8 @@ class Objective(Functional):
             raise ValueError(f"the terms of an objective must take arrays of one shape: {listed}")
         if self.data:
             arrays.namespace(*self.data)
+        # Two different parameters of one name are an error, which shows here.
+        _ = self.parameters
 
     @classmethod
     def of(cls, *functionals: Functional) -> Objective:

@@ -53,6 +53,13 @@ class Parameter:
         if self.transform == "log" and np.any(value <= 0):
             raise ValueError(f"parameter {self.name} on a log scale must be positive, got {self.value}")
 
+    def equals(self, other: Parameter) -> bool:
+        """Whether ``other`` has the same name, value, bounds and scale."""
+        mine, theirs = (
+            (p.name, p.low, p.high, p.transform, np.asarray(p.value).tolist()) for p in (self, other)
+        )
+        return self is other or mine == theirs
+
     def with_value(self, value: Any) -> Parameter:
         """The same parameter with another value."""
         return dataclasses.replace(self, value=value)
@@ -79,6 +86,8 @@ def is_weight(value: Any) -> bool:
 
 def positive(value: Any, name: str, zero_allowed: bool = False) -> None:
     """Raise `ValueError` unless a number or a scalar parameter is finite and positive."""
+    if np.ndim(current(value)) > 0:
+        raise ValueError(f"{name} must be one number, got an array of shape {np.shape(current(value))}")
     number = float(current(value))
     if not math.isfinite(number) or number < 0 or (number == 0 and not zero_allowed):
         raise ValueError(
