@@ -70,3 +70,18 @@ def test_lifted_sum_is_the_definition(rng):
     assert by_terms == pytest.approx(by_hand)
     assert f(x) <= by_terms * (1 + 1e-4)
     assert [p.name for term, _ in lifted.terms for p in term.parameters] == ["alpha0"]
+
+
+def test_balanced_duals_vanish_on_the_field_and_bound_the_denoising_problem(rng):
+    b = rng.standard_normal((5, 4))
+    f = wp.TotalGeneralizedVariation(2.0, 1.0)
+    lifted = f.auxiliary(b.shape)
+    duals = lifted.balance(tuple(rng.standard_normal(K.range_shape) for _, K in lifted.terms))
+    scale = min(term.dual_scale(y) for (term, _), y in zip(lifted.terms, duals, strict=True))
+    pulled = sum(K.apply_adjoint(scale * y) for (_, K), y in zip(lifted.terms, duals, strict=True))
+    assert np.allclose(pulled[b.size :], 0.0, atol=1e-14)
+    on_image = pulled[: b.size].reshape(b.shape)
+    # Weak duality of 1/2 |x - b|^2 + TGV(x).
+    bound = np.vdot(on_image, b) - 0.5 * np.vdot(on_image, on_image)
+    for x in (b, np.zeros_like(b), np.full_like(b, b.mean()), 0.5 * b):
+        assert bound <= 0.5 * np.sum((x - b) ** 2) + f(x)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from wellposed import arrays
@@ -33,11 +34,16 @@ class Lifted:
         The sum; every operator takes ``z``.
     norm : float
         Upper bound of the norm of all the operators stacked, often below the root of the sum of squares.
+    balance : callable
+        Takes one dual variable ``y_i`` for each term and gives them back changed, so that the sum of
+        ``K_i* y_i`` is 0 on the extra variables: what a feasible dual point needs, before it is scaled into
+        the domains of the conjugates.
     """
 
     shapes: tuple[Shape, ...]
     terms: tuple[tuple[Functional, LinearOperator], ...]
     norm: float
+    balance: Callable[[tuple[Array, ...]], tuple[Array, ...]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +103,8 @@ class TotalGeneralizedVariation(Functional):
         # The norm of [[D, -I], [0, E]] is at most that of [[d, 1], [0, d]] with d >= the norms of D and E.
         d = max(D.norm(), E.norm())
         norm = math.sqrt(d**2 + 0.5 + math.sqrt(d**2 + 0.25))
-        return Lifted(shapes, (first, second), norm)
+        # On the field, the adjoints of the terms are -p and E* q.
+        return Lifted(shapes, (first, second), norm, lambda y: (E.apply_adjoint(y[1]), y[1]))
 
     def __call__(self, x: Array) -> float:
         shape = tuple(x.shape)
