@@ -15,11 +15,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
-from wellposed.kernels._compile import PARALLEL_FROM
+from wellposed.kernels.tv_bands import cut, scatter
+from wellposed.kernels.tv_differences import adjoint_gradient, project
 from wellposed.kernels.tv_gap import values
 from wellposed.kernels.tv_sweep import PAD, advance_plane
 from wellposed.kernels.tv_volume import advance_volume
@@ -28,14 +28,17 @@ Array = npt.NDArray[Any]
 
 STEP_PRODUCT = 1.3
 """``tau sigma ||D||^2``: below 4/3, the bound of Li and Yan (2024) and of Banert, Upadhyaya and Giselsson
-(2023) for the primal-dual method; the classical bound is 1. It saves one iteration in eight, and the
-duality gap vouches for the result in any case."""
+(2023); the classical bound is 1. It saves one iteration in eight. Both papers treat constant steps, which
+the decreasing ones here approach; the duality gap vouches for the result in any case."""
 
 CONVEXITY = 0.5
 """The modulus that the acceleration counts on. The data term has 1; half of it needs fewer iterations."""
 
-DEPTH = 8
-"""Iterations that a band of rows runs on its own before it meets its neighbours."""
+DEPTH = 16
+"""Iterations that a band of rows runs on its own before it meets its neighbours: its cache holds so many."""
+
+FIRST_GAP = 8
+"""Iterations before the gap is evaluated for the first time."""
 
 
 @dataclass
@@ -59,7 +62,7 @@ class RofState:
     upper: float
     isotropic: bool
     tau: float = 1.0
-    """Primal step of the next iteration; the unit is that of 1 / (data term's curvature), so 1 fits all data."""
+    """Primal step of the next iteration; the data term's curvature is 1, so 1 fits all data."""
     theta: float = 1.0
     """Extrapolation of the next iteration."""
     iterations: int = 0
@@ -86,8 +89,8 @@ def start(
     n, m = grid[0], grid[-1]
     s = grid[1] if len(grid) == 3 else 1
     axes = len(grid)
-    deep = DEPTH if axes == 2 and count == 1 else 1
-    bands = _cut(n, deep, b.size)
+    deep = DEPTH if axes == 2 and not channels else 1
+    bands = cut(n, deep, b.size)
     lines = int(bands[:, 1].max()) * s
     width = PAD + -(-m // PAD) * PAD + PAD
     state = RofState(
@@ -103,10 +106,10 @@ def start(
         isotropic=isotropic,
     )
     image = b.reshape(count, n, s, m)
-    _scatter(image, state.b, bands, 0)
+    scatter(image, state.b, bands, 0)
     if weights is not None:
         state.radius = np.zeros((len(bands), lines, width), b.dtype)
-        _scatter((lam * weights).astype(b.dtype, copy=False).reshape(1, n, s, m), state.radius, bands, 0)
+        scatter((lam * weights).astype(b.dtype, copy=False).reshape(1, n, s, m), state.radius, bands, 0)
     x0 = image
     if q0 is not None:
         bound = b.dtype.type(lam) if weights is None else (lam * weights).astype(b.dtype, copy=False)
@@ -116,10 +119,10 @@ def start(
         if parts.shape[0] < axes:
             parts = np.concatenate([np.zeros_like(parts), parts])
         for d in range(axes):
-            _scatter(parts[d], state.q[d], bands, 1)
+            scatter(parts[d], state.q[d], bands, 1)
     x0 = np.clip(x0, b.dtype.type(lower), b.dtype.type(upper))
     for newest in state.x:
-        _scatter(x0, newest, bands, 0)
+        scatter(x0, newest, bands, 0)
     return state
 
 
@@ -128,7 +131,8 @@ def advance(state: RofState, count: int) -> None:
 
         q    <- project(q + sigma D x_bar)
         x'   <- clip((x + tau (b - D^T q)) / (1 + tau))
-        x_bar = x' + theta (x' - x),   theta = 1 / sqrt(1 + 2 gamma tau),   tau <- theta tau,   sigma <- sigma / theta
+        x_bar = x' + theta (x' - x)
+        theta = 1 / sqrt(1 + 2 gamma tau),   tau <- theta tau,   sigma <- sigma / theta
 
     Ten calls of one iteration give the same bits as one call of ten. Source: Chambolle and Pock (2011),
     algorithm 2, with the steps of `STEP_PRODUCT` and `CONVEXITY`.
@@ -149,7 +153,19 @@ def advance(state: RofState, count: int) -> None:
     steps = steps.astype(state.b.dtype)
     if _depth(state) > 1:
         scratch = np.zeros((bands, 2 * DEPTH, width), state.b.dtype)
-        advance_plane(*arrays, scratch, steps, state.lower, state.upper, first, rows, m, parity, DEPTH, int(state.isotropic))
+        advance_plane(
+            *arrays,
+            scratch,
+            steps,
+            state.lower,
+            state.upper,
+            first,
+            rows,
+            m,
+            parity,
+            DEPTH,
+            int(state.isotropic),
+        )
     else:
         scratch = np.zeros((bands, 5, width), state.b.dtype)
         advance_volume(
@@ -251,12 +267,14 @@ def rof(
 
 
 def _until_next_gap(k: int, relative: float, previous: tuple[int, float], tol: float) -> int:
-    """Iterations after which the gap is worth evaluating again: where its decay as a power of k meets ``tol``."""
+    """Iterations until its decay, a power of k, should have brought the gap to ``tol``."""
     if k == 0:
-        return DEPTH
+        return FIRST_GAP
     power = 2.5
     if previous[0] > 0 and previous[1] > relative:
-        power = float(np.clip(np.log(previous[1] / relative) / np.log(k / previous[0]), 1.5, 4.0))
+        # The decay quickens: the power of the last stretch is a little less than that of the next.
+        seen = np.log(previous[1] / relative) / np.log(k / previous[0])
+        power = float(np.clip(seen + 0.4, 1.5, 4.0))
     target = k * min((relative / tol) ** (1 / power), 3.0)
     return max(int(np.ceil(target)) - k, 2)
 
@@ -271,28 +289,6 @@ def _depth(state: RofState) -> int:
     return DEPTH if state.q.shape[0] == 2 and state.channels == 0 else 1
 
 
-def _cut(n: int, halo: int, size: int) -> Array:
-    """Bands of rows, one per thread: first row, rows with halo, begin and end of those that it owns."""
-    count = min(numba.get_num_threads(), n // (4 * halo)) if size >= PARALLEL_FROM else 1
-    count = max(count, 1)
-    edges = [n * p // count for p in range(count + 1)]
-    bands = []
-    for begin, end in zip(edges[:-1], edges[1:], strict=True):
-        first, last = max(begin - halo, 0), min(end + halo, n)
-        if count == 1:
-            first, last = 0, n
-        bands.append((first, last - first, begin - first, end - first))
-    return np.array(bands, np.int64)
-
-
-def _scatter(source: Array, out: Array, bands: Array, above: int) -> None:
-    """Write ``(C, n, s, m)`` into the bands, ``above`` rows kept free over each of them."""
-    channels, _, s, m = source.shape
-    view = out.reshape(out.shape[0], channels, -1, s, out.shape[-1])
-    for p, (first, rows, _, _) in enumerate(bands):
-        view[p, :, above : above + rows, :, PAD : PAD + m] = source[:, first : first + rows]
-
-
 def _gather(source: Array, state: RofState, above: int) -> Array:
     s, m = _lines_per_row(state), state.shape[-1]
     view = source.reshape(source.shape[0], max(state.channels, 1), -1, s, source.shape[-1])
@@ -301,44 +297,3 @@ def _gather(source: Array, state: RofState, above: int) -> Array:
     for p, (first, _, begin, end) in enumerate(state.bands):
         out[:, first + begin : first + end] = view[p, :, above + begin : above + end, :, PAD : PAD + m]
     return out.reshape(state.shape)
-
-
-def gradient(x: Array, channels: bool = False) -> Array:
-    """Forward differences ``D x`` along each axis (but that of the channels), zero across the far border."""
-    first = 1 if channels else 0
-    out = np.zeros((x.ndim - first, *x.shape), x.dtype)
-    for d in range(x.ndim - first):
-        here, there = _sides(x.ndim, d + first)
-        np.subtract(x[there], x[here], out=out[d][here])
-    return out
-
-
-def adjoint_gradient(q: Array, channels: bool = False) -> Array:
-    """``D^T q``, the exact adjoint of `gradient`: minus the divergence; ``q`` at the far border does not matter."""
-    first = 1 if channels else 0
-    out = np.zeros(q.shape[1:], q.dtype)
-    for d in range(q.shape[0]):
-        here, there = _sides(out.ndim, d + first)
-        out[here] -= q[d][here]
-        out[there] += q[d][here]
-    return out
-
-
-def project(q: Array, bound: Array | np.floating[Any], isotropic: bool = True, channels: bool = False) -> Array:
-    """The nearest dual variable within ``bound``, zero where differences cross the far border."""
-    first = 1 if channels else 0
-    out = np.zeros_like(q)
-    for d in range(q.shape[0]):
-        here, _ = _sides(q.ndim - 1, d + first)
-        out[d][here] = q[d][here]
-    if not isotropic:
-        return np.clip(out, -bound, bound)
-    norm = np.sqrt((out * out).sum(axis=(0, 1) if channels else 0))
-    scale = np.divide(bound, norm, out=np.ones_like(norm), where=norm > bound)
-    return out * scale
-
-
-def _sides(ndim: int, axis: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """All but the last, and all but the first index along ``axis``."""
-    before = (slice(None),) * axis
-    return (*before, slice(None, -1)), (*before, slice(1, None))

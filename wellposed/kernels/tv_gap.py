@@ -14,7 +14,9 @@ _line = numba.njit(error_model="numpy", fastmath=FASTMATH)
 
 
 @_line
-def add_jumps(x: Any, new: int, p: int, here: int, there: int, shift: int, m: int, isotropic: int, out: Any) -> None:
+def add_jumps(
+    x: Any, new: int, p: int, here: int, there: int, shift: int, m: int, isotropic: int, out: Any
+) -> None:
     """Add ``(x_there - x_here)^2`` or its root to ``out``; ``there`` lies ``shift`` columns to the right."""
     if isotropic:
         for j in range(m):

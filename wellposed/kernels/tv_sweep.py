@@ -54,7 +54,9 @@ def extrapolate(x: Any, new: int, p: int, line: int, theta: float, out: Any, slo
 
 
 @_line
-def ascend_plane(q: Any, p: int, i: int, xb: Any, here: int, below: int, radius: Any, rp: int, ri: int, sigma: float) -> None:
+def ascend_plane(
+    q: Any, p: int, i: int, xb: Any, here: int, below: int, radius: Any, rp: int, ri: int, sigma: float
+) -> None:
     """``q = projection of q + sigma D xb`` onto the disc of each pixel of row ``i``."""
     for j in range(xb.shape[2] - 2 * PAD):
         centre = xb[p, here, j + PAD]
@@ -68,7 +70,9 @@ def ascend_plane(q: Any, p: int, i: int, xb: Any, here: int, below: int, radius:
 
 
 @_line
-def ascend_plane_box(q: Any, p: int, i: int, xb: Any, here: int, below: int, radius: Any, rp: int, ri: int, sigma: float) -> None:
+def ascend_plane_box(
+    q: Any, p: int, i: int, xb: Any, here: int, below: int, radius: Any, rp: int, ri: int, sigma: float
+) -> None:
     """As `ascend_plane`, onto the square of each pixel (anisotropic total variation)."""
     for j in range(xb.shape[2] - 2 * PAD):
         centre = xb[p, here, j + PAD]
@@ -80,10 +84,14 @@ def ascend_plane_box(q: Any, p: int, i: int, xb: Any, here: int, below: int, rad
 
 
 @_line
-def descend_plane(x: Any, new: int, p: int, i: int, q: Any, b: Any, keep: float, move: float, lower: float, upper: float) -> None:
+def descend_plane(
+    x: Any, new: int, p: int, i: int, q: Any, b: Any, keep: float, move: float, lower: float, upper: float
+) -> None:
     """``x_old = clip(keep x_new + move (b - D^T q))`` in row ``i``; it is the newer iterate from now on."""
     for j in range(x.shape[3] - 2 * PAD):
-        div = (q[0, p, i + 1, j + PAD] - q[0, p, i, j + PAD]) + (q[1, p, i + 1, j + PAD] - q[1, p, i + 1, j + PAD - 1])
+        div = (q[0, p, i + 1, j + PAD] - q[0, p, i, j + PAD]) + (
+            q[1, p, i + 1, j + PAD] - q[1, p, i + 1, j + PAD - 1]
+        )
         x[1 - new, p, i, j + PAD] = min(
             max(keep * x[new, p, i, j + PAD] + move * (b[p, i, j + PAD] + div), lower), upper
         )
@@ -118,7 +126,9 @@ def _advance_plane(
                     if isotropic:
                         ascend_plane(q, p, i, xb, here, below, radius, p * own_radius, i * row_radius, sigma)
                     else:
-                        ascend_plane_box(q, p, i, xb, here, below, radius, p * own_radius, i * row_radius, sigma)
+                        ascend_plane_box(
+                            q, p, i, xb, here, below, radius, p * own_radius, i * row_radius, sigma
+                        )
                     descend_plane(x, new, p, i, q, b, steps[begin + k, 2], steps[begin + k, 3], lower, upper)
 
 

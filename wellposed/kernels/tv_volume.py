@@ -18,7 +18,9 @@ _line = numba.njit(error_model="numpy", fastmath=FASTMATH)
 
 
 @_line
-def ascend(q: Any, d: int, p: int, row: int, xb: Any, here: int, there: int, shift: int, sigma: float) -> None:
+def ascend(
+    q: Any, d: int, p: int, row: int, xb: Any, here: int, there: int, shift: int, sigma: float
+) -> None:
     """``q_d = q_d + sigma (xb_there - xb_here)``, ``there`` taken ``shift`` columns to the right."""
     for j in range(xb.shape[2] - 2 * PAD):
         q[d, p, row, j + PAD] += sigma * (xb[p, there, j + PAD + shift] - xb[p, here, j + PAD])
@@ -46,12 +48,14 @@ def to_scale(out: Any, p: int, slot: int, radius: Any, rp: int, ri: int) -> None
 
 @_line
 def shrink(q: Any, d: int, p: int, row: int, scale: Any, slot: int) -> None:
+    """Multiply the dual component by the factors."""
     for j in range(scale.shape[2] - 2 * PAD):
         q[d, p, row, j + PAD] *= scale[p, slot, j + PAD]
 
 
 @_line
 def clamp(q: Any, d: int, p: int, row: int, radius: Any, rp: int, ri: int) -> None:
+    """Project the dual component onto its interval."""
     for j in range(radius.shape[2] - 2 * PAD):
         r = radius[rp, ri, j + PAD]
         q[d, p, row, j + PAD] = min(max(q[d, p, row, j + PAD], -r), r)
@@ -69,6 +73,7 @@ def diverge(q: Any, p: int, row: int, above: int, out: Any, slot: int) -> None:
 
 @_line
 def add_component(q: Any, p: int, row: int, sign: float, out: Any, slot: int) -> None:
+    """Add the dual component along the middle axis, with a sign, to ``out``."""
     for j in range(out.shape[2] - 2 * PAD):
         out[p, slot, j + PAD] += sign * q[1, p, row, j + PAD]
 
@@ -78,13 +83,17 @@ def descend(
     x: Any, new: int, p: int, line: int, div: Any, slot: int, b: Any,
     keep: float, move: float, lower: float, upper: float,
 ) -> None:  # fmt: skip
+    """``x_old = clip(keep x_new + move (b + div))`` in one line; it is the newer iterate from now on."""
     for j in range(x.shape[3] - 2 * PAD):
         x[1 - new, p, line, j + PAD] = min(
-            max(keep * x[new, p, line, j + PAD] + move * (b[p, line, j + PAD] + div[p, slot, j + PAD]), lower), upper
+            max(
+                keep * x[new, p, line, j + PAD] + move * (b[p, line, j + PAD] + div[p, slot, j + PAD]), lower
+            ),
+            upper,
         )
 
 
-def _advance_volume(
+def _advance_volume(  # noqa: PLR0912
     x: Any, q: Any, b: Any, radius: Any, scratch: Any, steps: Any, lower: float, upper: float,
     first_rows: Any, rows: Any, m: int, parity: int, isotropic: int, channels: int, s: int,
 ) -> None:  # fmt: skip
@@ -102,7 +111,7 @@ def _advance_volume(
             for p in numba.prange(bands):
                 refresh(x, q, p, first_rows, rows, 1, channels, s)
         for p in numba.prange(bands):
-            # Scratch lines: 0 the factors, 1 the divergence, 2 to 4 the extrapolated iterate here, beside, below.
+            # Scratch: 0 the factors, 1 the divergence, 2 to 4 the extrapolated iterate here, beside, below.
             for line in range(rows[p] * s):
                 i, k = line // s, line % s
                 for c in range(channels):
