@@ -120,7 +120,8 @@ def start(
             parts = np.concatenate([np.zeros_like(parts), parts])
         for d in range(axes):
             scatter(parts[d], state.q[d], bands, 1)
-    x0 = np.clip(x0, b.dtype.type(lower), b.dtype.type(upper))
+    if np.isfinite(lower) or np.isfinite(upper):
+        x0 = np.clip(x0, b.dtype.type(lower), b.dtype.type(upper))
     for newest in state.x:
         scatter(x0, newest, bands, 0)
     return state
