@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from wellposed import arrays
 from wellposed.arrays import Array
-from wellposed.solvers.certificates import certify
+from wellposed.solvers.certificates import Proof, certify
 from wellposed.solvers.checkpoint import Checkpoint
 from wellposed.solvers.plan import Plan
 from wellposed.solvers.problem import Problem
@@ -64,8 +64,11 @@ class Iteration(Protocol):
     def solution(self, state: Any) -> Array:
         """The primal iterate."""
 
-    def dual(self, state: Any) -> Duals | None:
-        """One dual variable per term of the problem (``None`` where the slope serves), or ``None``."""
+    def dual(self, state: Any) -> Duals | Proof | None:
+        """One dual variable per term of the problem (``None`` where the slope serves), or ``None``.
+
+        A solver that knows a better dual point than `certify` would find gives its proof instead.
+        """
 
     def residual(self, state: Any) -> Residual:
         """How much the last step moved."""
@@ -133,7 +136,7 @@ class Monitor:
         """Time of the run so far, earlier parts of a resumed run included."""
         return time.perf_counter() - self._start
 
-    def look(self, iteration: int, x: Array, dual: Duals | None, residual: Residual) -> Certificate:
+    def look(self, iteration: int, x: Array, dual: Duals | Proof | None, residual: Residual) -> Certificate:
         """Evaluate the certificate at this iteration; sets ``status`` when the run is over."""
         best = self.best
         objective = self.problem.value(x)
@@ -159,9 +162,9 @@ class Monitor:
         if self.certificate is None:
             self.certificate = Certificate("fixed-point residual", math.inf, 1.0)
 
-    def _certify(self, x: Array, objective: float, dual: Duals | None, residual: Residual) -> Certificate:
+    def _certify(self, x: Array, objective: float, dual: Duals | Proof | None, residual: Residual) -> Certificate:
         best = self.best
-        proof = certify(self.problem, x, objective, dual)
+        proof = dual if isinstance(dual, Proof) else certify(self.problem, x, objective, dual)
         if proof is not None and proof.certificate.lower_bound > best.lower_bound:
             best.lower_bound, best.kind = proof.certificate.lower_bound, proof.certificate.kind
             best.note = proof.certificate.note

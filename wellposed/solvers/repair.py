@@ -36,8 +36,17 @@ from wellposed.operators.calculus import laplacian_symbol
 from wellposed.solvers.problem import Problem, Term
 from wellposed.solvers.tv_form import TVForm, tv_form
 
-POLISH = 40
-"""Douglas-Rachford steps at most."""
+POLISH = ((0.95, 10), (0.99, 20), (math.inf, 40))
+"""Douglas-Rachford steps: few while the scale is below the first number of a pair, more near the end."""
+
+THREADS_FROM = 1 << 18
+"""Pixels from which the cosine transform runs on two threads."""
+
+GOOD = 1 - 1e-5
+"""Scale at which there is nothing left to gain."""
+
+HOPELESS = 0.8
+"""Scale below which the iterate is too far from optimal for polishing to pay."""
 
 SPREAD = 0.6
 """The balls aimed at are larger than those wanted by this share of the present excess."""
@@ -52,10 +61,9 @@ def repaired_bound(
     form = tv_form(problem)
     if isinstance(form, TVForm):
         p, q = y[form.data_index], y[form.tv_index]
-        repaired = Repair(problem, form).run(p, q, problem.simple.project_dual(w))
-        dual = tuple(v.astype(problem.like.dtype) for v in (repaired.p, repaired.q))
-        note = f"dual point made feasible by a Poisson equation, scaled by {repaired.scale:.6g}"
-        return repaired.bound, note, dual if form.data_index < form.tv_index else dual[::-1]
+        repair = Repair(problem, form)
+        repaired = repair.run(p, q, problem.simple.project_dual(w))
+        return repaired.bound, repaired.note, repair.in_order(repaired)
     mass = _mass_bound(problem, objective, y, w)
     if mass is not None:
         return mass, "minimisers have bounded mass, since A and x are nonnegative", y
@@ -74,6 +82,11 @@ class Repaired:
     q: Array
     m: Array
     scale: float
+
+    @property
+    def note(self) -> str:
+        """How it was made."""
+        return f"dual point made feasible by a Poisson equation, scaled by {self.scale:.6g}"
 
 
 @dataclass(frozen=True)
@@ -97,25 +110,61 @@ class Repair:
         image = self.form.data.forward(np.ones(self.problem.shape))
         return image, self.form.data.backward(image)
 
-    def run(self, p: Array, q: Array, m: Array, steps: int = POLISH) -> Repaired:
+    def run(self, p: Array, q: Array, m: Array) -> Repaired:
         """The best feasible point found near ``(p, q, m)``."""
         p, q, m = (v.astype(np.float64) for v in (p, q, m))
         p, rest = self._balance_means(p, m)
-        f, dual_value = self.form.tv.f, _DualValue(self.form.data, self.problem, p, m)
-        best: Repaired | None = None
-        auxiliary = q
-        for k in range(steps + 1):
-            q = self._on_constraint(auxiliary, rest)
-            scale = f.dual_scale(q)
-            if best is None or scale > best.scale:
-                s, bound = dual_value.best(scale)
-                best = Repaired(bound, s * p, s * q, s * m, scale)
-            if best.scale >= 1 - 1e-6 or k == steps:
+        f = self.form.tv.f
+        first = self._on_constraint(q, rest)
+        scale = f.dual_scale(first)
+        if HOPELESS < scale < GOOD:
+            polished = self._on_constraint(self._polish(q, rest, scale), rest)
+            if f.dual_scale(polished) > scale:
+                first, scale = polished, f.dual_scale(polished)
+        s, bound = _DualValue(self.form.data, self.problem, p, m).best(scale)
+        return Repaired(bound, s * p, s * first, s * m, scale)
+
+    def _polish(self, q: Array, rest: Array, scale: float) -> Array:
+        """The field nearest to its balls among those that Douglas-Rachford steps from ``q`` come by."""
+        radius = self.form.plane_radius(np.float64)
+        steps = next(count for below, count in POLISH if scale < below)
+        best, best_scale, auxiliary = q, scale, q
+        for _ in range(steps):
+            q, now = self._affine(auxiliary, rest, radius)
+            if now > best_scale:
+                best, best_scale = q, now
+            if best_scale >= GOOD:
                 break
-            radius = 1 + SPREAD * (1 / max(best.scale, 1e-300) - 1)
-            auxiliary = auxiliary + radius * f.project_dual((2 * q - auxiliary) / radius) - q
-        assert best is not None
+            enlarge = 1 + SPREAD * (1 / best_scale - 1)
+            auxiliary = self._reflected(q, auxiliary, enlarge, radius)
         return best
+
+    def _affine(self, y: Array, rest: Array, radius: Array | None) -> tuple[Array, float]:
+        """The point nearest to ``y`` with ``D* q = -rest``, and the scale that takes it into its balls."""
+        if radius is None:
+            q = self._on_constraint(y, rest)
+            return q, self.form.tv.f.dual_scale(q)
+        from wellposed.kernels import dual_repair, split_tv
+
+        residual, q, worst = np.empty_like(rest), np.empty_like(y), np.empty(len(rest))
+        split_tv.gather(rest, y, np.zeros_like(rest), residual)
+        dual_repair.subtract_gradient(y, self._potential(residual), radius, q, worst, self.form.isotropic)
+        return q, 1 / max(float(worst.max()), 1.0)
+
+    def _reflected(self, q: Array, y: Array, enlarge: float, radius: Array | None) -> Array:
+        """The Douglas-Rachford step ``y + P(2 q - y) - q`` for balls larger by ``enlarge``."""
+        if radius is None:
+            return y + enlarge * self.form.tv.f.project_dual((2 * q - y) / enlarge) - q
+        from wellposed.kernels import dual_repair
+
+        new = y.copy()
+        dual_repair.reflect(q, radius, new, enlarge, self.form.isotropic)
+        return new
+
+    def in_order(self, repaired: Repaired) -> tuple[Array, ...]:
+        """The dual variables in the order of the problem's terms, in its dtype."""
+        p, q = (v.astype(self.problem.like.dtype) for v in (repaired.p, repaired.q))
+        return self.form.in_order(p, q)
 
     def _balance_means(self, p: Array, m: Array) -> tuple[Array, Array]:
         """``p`` moved so that ``A* p + m`` has mean zero, and that sum."""
@@ -127,8 +176,14 @@ class Repair:
     def _on_constraint(self, q: Array, rest: Array) -> Array:
         """The point nearest to ``q`` with ``D* q = -rest``."""
         D = self.form.gradient
-        residual = rest + D.apply_adjoint(q)
-        return q - D(idctn(dctn(residual, norm="ortho") * self._inverse_symbol, norm="ortho"))
+        return q - D(self._potential(rest + D.apply_adjoint(q)))
+
+    def _potential(self, residual: Array) -> Array:
+        """``(D* D)^+ residual``."""
+        workers = 2 if residual.size >= THREADS_FROM else 1
+        waves = dctn(residual, norm="ortho", workers=workers)
+        waves *= self._inverse_symbol
+        return np.ascontiguousarray(idctn(waves, norm="ortho", overwrite_x=True, workers=workers))
 
 
 class _DualValue:

@@ -9,8 +9,12 @@ Total variation, isotropic or not, weighted or not, with any constraint that has
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
-from wellposed.arrays import is_numpy_array
+import numpy as np
+
+from wellposed.arrays import Array, is_numpy_array
 from wellposed.functionals._base import Functional, Weighted
 from wellposed.functionals.norms import L1, L21
 from wellposed.operators.calculus import Gradient
@@ -33,9 +37,42 @@ class TVForm:
         assert isinstance(self.tv.K, Gradient)
         return self.tv.K
 
-    def ordered(self, p: object, q: object) -> tuple[object, object]:
+    def in_order(self, p: Array, q: Array) -> tuple[Array, Array]:
         """The dual variables of data and gradient in the order of the problem's terms."""
         return (p, q) if self.data_index < self.tv_index else (q, p)
+
+    @cached_property
+    def norm(self) -> tuple[float, L1 | L21]:
+        """The number in front of the norm of the gradient, and the norm."""
+        weight, f = 1.0, self.tv.f
+        while isinstance(f, Weighted):
+            weight, f = weight * f.c, f.f
+        assert isinstance(f, (L1, L21))
+        return weight, f
+
+    @property
+    def isotropic(self) -> bool:
+        """Whether the norm of a difference is Euclidean."""
+        return isinstance(self.norm[1], L21)
+
+    @property
+    def mean_weight(self) -> float:
+        """The weight of the norm, averaged over the pixels (with a floor where most of them have none)."""
+        weight, norm = self.norm
+        w = norm.weights
+        return weight if w is None else weight * max(float(np.mean(w)), 1e-3 * float(np.max(w)), 1e-300)
+
+    def plane_radius(self, dtype: Any) -> Array | None:
+        """The weight at each pixel of an image, as the fused loops take it; ``None`` where they do not apply."""
+        weight, norm = self.norm
+        shape = self.gradient.domain_shape
+        if len(shape) != 2:
+            return None
+        if norm.weights is None:
+            return np.full(shape, weight, dtype)
+        if tuple(norm.weights.shape) != (1, *shape):
+            return None
+        return (weight * np.asarray(norm.weights)[0]).astype(dtype)
 
 
 def tv_form(problem: Problem) -> TVForm | str:
