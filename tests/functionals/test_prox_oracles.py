@@ -154,6 +154,7 @@ def test_simplex_with_entries_of_all_sizes():
     point = wp.Simplex(1e-3).prox(x)
     assert point[-1] == pytest.approx(1e-3)
     assert np.count_nonzero(point) == 1
+    assert np.array_equal(wp.Simplex().prox(np.array([1e17, 1e17])), [0.5, 0.5])
     large = wp.Simplex().prox((1e6 + np.arange(100)).astype(np.float32))
     assert wp.Simplex()(large) == 0.0
 

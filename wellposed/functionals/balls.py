@@ -62,15 +62,17 @@ class Simplex(Functional):
 
     def prox(self, x: Array, step: Any = 1.0) -> Array:
         xp = arrays.namespace(x)
+        # A common shift changes nothing; with the largest entry at 0 the threshold is in [-radius, 0).
+        x = x - xp.max(x, axis=self.axis, keepdims=self.axis is not None)
         active = xp.ones_like(x)
         count = self._sum(active)
         while True:
             threshold = (self._sum(x * active) - self.radius) / count
             active = xp.astype(x > threshold, x.dtype)
             fewer = self._sum(active)
-            if not bool(xp.any((fewer < count) & (fewer > 0))):
+            if not bool(xp.any(fewer < count)):
                 break
-            count = xp.where(fewer > 0, fewer, count)
+            count = fewer
         point = xp.clip(x - xp.astype(threshold, x.dtype), 0.0, None)
         return point * xp.astype(self.radius / self._sum(point), x.dtype)
 
