@@ -36,8 +36,9 @@ os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 import numba
 from numba import types
 
-PARALLEL_FROM = 1 << 15
-"""Elements in the largest array from which a second thread pays."""
+PARALLEL_FROM = 1 << 17
+"""Elements in the largest array, times the work for each, from which a second thread pays. Below it, a
+thread that another process has pushed off its core costs more than it brings."""
 
 FASTMATH = {"reassoc", "contract", "arcp", "nsz", "afn"}
 """Rounding may differ from the text of the kernel; NaN and infinity still mean what they say."""
@@ -50,10 +51,11 @@ _REAL = {np.dtype(np.float32): types.float32, np.dtype(np.float64): types.float6
 class Kernel:
     """A hot loop, compiled on first use for each dtype; call it like the function it wraps."""
 
-    def __init__(self, function: Callable[..., None], signature: str, fastmath: bool | set[str]):
+    def __init__(self, function: Callable[..., None], signature: str, fastmath: bool | set[str], work: int):
         self.function = function
         self.codes = signature.split()
         self.fastmath = fastmath
+        self.parallel_from = PARALLEL_FROM // work
         self._first_real = next(k for k, code in enumerate(self.codes) if code[0] in "rw")
         self._scalars = [k for k, code in enumerate(self.codes) if code == "s"]
         self._arrays = [k for k, code in enumerate(self.codes) if code[0] in "rw"]
@@ -63,7 +65,7 @@ class Kernel:
 
     def __call__(self, *args: Any) -> None:
         dtype = args[self._first_real].dtype
-        parallel = max(args[k].size for k in self._arrays) >= PARALLEL_FROM
+        parallel = max(args[k].size for k in self._arrays) >= self.parallel_from
         compiled = self._compiled.get((dtype, parallel)) or self._compile(dtype, parallel)
         if self._scalars:
             args = tuple(dtype.type(a) if k in self._scalars else a for k, a in enumerate(args))
@@ -89,14 +91,19 @@ class Kernel:
         return compiled  # type: ignore[no-any-return]
 
 
-def kernel(signature: str, fastmath: bool | set[str] = FASTMATH) -> Callable[[Callable[..., None]], Kernel]:
-    """Mark a function as a kernel; ``signature`` holds one code per argument (see the module)."""
-    return lambda function: Kernel(function, signature, fastmath)
+def kernel(
+    signature: str, fastmath: bool | set[str] = FASTMATH, work: int = 1
+) -> Callable[[Callable[..., None]], Kernel]:
+    """Mark a function as a kernel; ``signature`` holds one code per argument (see the module).
+
+    ``work`` says how many times a few operations it does per element of its largest array.
+    """
+    return lambda function: Kernel(function, signature, fastmath, work)
 
 
 def inline(function: Callable[..., Any]) -> Callable[..., Any]:
     """Mark the arithmetic of one pixel, ray or row, which kernels of both devices call."""
-    return numba.njit(inline="always", error_model="numpy", fastmath=FASTMATH)(function)  # type: ignore[no-any-return]
+    return numba.njit(inline="always", error_model="numpy", fastmath=FASTMATH)(function)
 
 
 def _numba_type(code: str, real: types.Type) -> types.Type:

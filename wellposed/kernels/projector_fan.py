@@ -76,7 +76,7 @@ def rays_on_row(
     return first, last
 
 
-@kernel("r2 r2 j2 j1 r2 r2 r2 w2")
+@kernel("r2 r2 j2 j1 r2 r2 r2 w2", work=32)
 def forward(
     image: Any,
     transposed: Any,
@@ -146,7 +146,7 @@ def scatter_rows(
             far_row[p] += share
 
 
-@kernel("r2 j2 r2 r2 w2")
+@kernel("r2 j2 r2 r2 w2", work=32)
 def adjoint(weighted: Any, groups: Any, offsets: Any, slopes: Any, image: Any) -> None:
     """Adjoint of `forward` for a sinogram that was multiplied by the ``lengths`` already."""
     n, m = image.shape
@@ -185,7 +185,7 @@ def interpolate(padded: Any, position: Any) -> Any:
     return padded[p] + (at - np.float32(left)) * (padded[p + np.uint32(1)] - padded[p])
 
 
-@kernel("r2 r1 r1 s s s s w2")
+@kernel("r2 r1 r1 s s s s w2", work=32)
 def back_project_weighted(
     filtered: Any, cosines: Any, sines: Any, distance: Any, first: Any, step: Any, pixel_size: Any, image: Any
 ) -> None:

@@ -117,7 +117,7 @@ def transpose(image: Any, transposed: Any) -> None:
                     transposed[j, i] = image[i, j]
 
 
-@kernel("r2 r2 j2 r2 i w2")
+@kernel("r2 r2 j2 r2 i w2", work=32)
 def forward(image: Any, transposed: Any, lines: Any, taps: Any, n_cells: Any, sinogram: Any) -> None:
     """Line integrals of the image; ``transposed`` is its transpose."""
     real = sinogram.dtype.type
@@ -140,7 +140,7 @@ def forward(image: Any, transposed: Any, lines: Any, taps: Any, n_cells: Any, si
             sinogram[a, k] = (real(1) - far) * smoothed[sample] + far * smoothed[sample + 1]
 
 
-@kernel("r2 j2 r2 w3")
+@kernel("r2 j2 r2 w3", work=32)
 def spread(sinogram: Any, lines: Any, taps: Any, profiles: Any) -> None:
     """First half of the adjoint: the profile of each angle, ``profiles[angle, phase, cell]``."""
     real = sinogram.dtype.type
@@ -159,7 +159,7 @@ def spread(sinogram: Any, lines: Any, taps: Any, profiles: Any) -> None:
                 profiles[a, phase, cell] = smoothed[SUBPIXELS * cell + phase]
 
 
-@kernel("r3 j2 w2")
+@kernel("r3 j2 w2", work=32)
 def back_project(profiles: Any, lines: Any, image: Any) -> None:
     """Second half of the adjoint: sum over the angles of the profiles, read along the rays."""
     n, m = image.shape
