@@ -139,7 +139,7 @@ class Monitor:
     def look(self, iteration: int, x: Array, dual: Duals | Proof | None, residual: Residual) -> Certificate:
         """Evaluate the certificate at this iteration; sets ``status`` when the run is over."""
         best = self.best
-        objective = self.problem.value(x)
+        objective = dual.certificate.primal if isinstance(dual, Proof) else self.problem.value(x)
         finite = math.isfinite(arrays.norm(x)) and not math.isnan(objective) and not math.isnan(residual[0])
         if finite:
             self.certificate = self._certify(x, objective, dual, residual)
