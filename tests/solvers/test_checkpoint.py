@@ -26,18 +26,23 @@ checkpoint.SECONDS_BETWEEN_SAVES = 0.0
 rng = np.random.default_rng(11)
 """
 
+DENOISING = "wp.LeastSquares(None, rng.normal(size=(9, 8))) + 0.4 * wp.TotalVariation()"
+INPAINTING = (
+    "wp.LeastSquares(wp.operators.Mask(rng.uniform(size=(9, 8)) < 2), rng.normal(size=(9, 8)))"
+    " + 0.4 * wp.TotalVariation()"
+)
+LASSO = "wp.LeastSquares(wp.operators.Matrix(rng.normal(size=(20, 40))), rng.normal(size=20)) + 0.1 * wp.L1()"
+SQUARE = "wp.operators.Matrix(rng.normal(size=(200, 200))), rng.normal(size=200)"
+
 PROBLEMS = {
-    "primal-dual": "wp.LeastSquares(None, rng.normal(size=(9, 8))) + 0.4 * wp.TotalVariation()",
-    "admm": "wp.LeastSquares(None, rng.normal(size=(9, 8))) + 0.4 * wp.TotalVariation() + wp.NonNegative()",
+    "primal-dual": DENOISING,
+    "admm": f"{DENOISING} + wp.NonNegative()",
     "linearised-admm": "wp.L1Loss(None, rng.normal(size=(9, 8))) + 0.4 * wp.TotalVariation()",
-    "metric-fista": "wp.LeastSquares(wp.operators.Mask(rng.uniform(size=(9, 8)) < 2), rng.normal(size=(9, 8)))"
-    " + 0.4 * wp.TotalVariation()",
-    "fista": "wp.LeastSquares(wp.operators.Matrix(rng.normal(size=(20, 40))), rng.normal(size=20)) + 0.1 * wp.L1()",
-    "ista": "wp.LeastSquares(wp.operators.Matrix(rng.normal(size=(20, 40))), rng.normal(size=20)) + 0.1 * wp.L1()",
-    "cg": "wp.LeastSquares(wp.operators.Matrix(rng.normal(size=(200, 200))), rng.normal(size=200))"
-    " + 1e-5 * wp.SquaredL2()",
-    "lbfgs": "wp.HuberLoss(wp.operators.Matrix(rng.normal(size=(200, 200))), rng.normal(size=200), 0.1)"
-    " + 1e-7 * wp.SquaredL2()",
+    "metric-fista": INPAINTING,
+    "fista": LASSO,
+    "ista": LASSO,
+    "cg": f"wp.LeastSquares({SQUARE}) + 1e-5 * wp.SquaredL2()",
+    "lbfgs": f"wp.HuberLoss({SQUARE}, 0.1) + 1e-7 * wp.SquaredL2()",
 }
 
 

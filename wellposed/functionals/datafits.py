@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 from dataclasses import dataclass
@@ -70,7 +71,12 @@ class DataFit(Functional):
         return (self.b,)
 
     def factor(self, shape: Shape) -> tuple[Functional, LinearOperator | None]:
-        return (self, None) if self.A is None else (dataclasses.replace(self, A=None), self.A)
+        if self.A is None:
+            return self, None
+        # The data are checked already, and complex data need no complex x here.
+        outer = copy.copy(self)
+        object.__setattr__(outer, "A", None)
+        return outer, self.A
 
     def __call__(self, x: Array) -> float:
         return self._loss(x if self.A is None else self.A(x))

@@ -11,6 +11,7 @@ Here the dual variables are first brought into the domains of the ``f_i*``. Wher
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from wellposed import arrays
@@ -25,10 +26,20 @@ Duals = tuple[Array | None, ...]
 
 @dataclass(frozen=True)
 class Proof:
-    """A certificate with the dual point it rests on."""
+    """A certificate with the dual point it rests on, which may be written out only when asked for."""
 
     certificate: Certificate
-    dual: tuple[Array, ...]
+    point: tuple[Array, ...] | Callable[[], tuple[Array, ...]]
+
+    @property
+    def lazy(self) -> bool:
+        """Whether writing out the dual point costs something."""
+        return callable(self.point)
+
+    @property
+    def dual(self) -> tuple[Array, ...]:
+        """The dual point."""
+        return self.point() if callable(self.point) else self.point
 
 
 def certify(problem: Problem, x: Array, objective: float, dual: Duals | None) -> Proof | None:
@@ -137,8 +148,8 @@ def verify(objective: Functional, result: Result) -> Certificate:
     >>> wp.verify(objective, wp.minimize(objective)).relative < 1e-3
     True
     """
-    variable = result.variable if result.variable is not None else result.x
     problem = canonical(objective, result.x)
+    variable = result.x if problem.image_part is None or result.variable is None else result.variable
     if tuple(variable.shape) != problem.shape:
         raise ValueError(f"the result has shape {tuple(variable.shape)}, the objective takes {problem.shape}")
     arrays.check_finite(variable, "the solution")
@@ -146,8 +157,6 @@ def verify(objective: Functional, result: Result) -> Certificate:
         arrays.namespace(variable).any(problem.extract(variable) != result.x)
     ):
         raise ValueError("x of the result is not the one inside its variable")
-    if problem.image_part is None:
-        variable = result.x
     _check_dual(problem, result.dual)
     value = problem.value(variable)
     proof = certify(problem, variable, value, result.dual or None)

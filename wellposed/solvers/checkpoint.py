@@ -86,7 +86,7 @@ def load_state(path: Path, mark: str, *parts: Any) -> None:
         If the file is damaged, or belongs to another objective or solver.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
             entries = {name: file[name] for name in file.files}
     except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise _damaged(path, error) from None
