@@ -1,0 +1,176 @@
+"""Solves along a path of weights, each started from the nearest one before, with what the rules look at."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from wellposed import arrays
+from wellposed.arrays import Array
+from wellposed.functionals.objective import Objective
+from wellposed.functionals.parameter import current
+from wellposed.solvers.minimize import minimize
+from wellposed.solvers.result import ConvergenceWarning, Result
+from wellposed.solvers.selection_data import DataTerm, WeightedTerm, data_term, noise_like, weighted_term
+
+PERTURBATION = 0.5
+"""Size of the change of the data behind a Monte-Carlo trace, in noise levels."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One weight of the search.
+
+    Parameters
+    ----------
+    value : float
+        The weight.
+    criterion : float
+        What the rule compares: the least is best, or for ``"discrepancy"`` the one nearest 0.
+    residual : float
+        Root mean square of the residual of the data fit (for weighted squares: of the weighted one).
+    penalty : float
+        The term that the parameter multiplies, without the parameter; NaN if it is not such a weight.
+    degrees : float
+        Estimate of the trace of the derivative of ``A x`` with respect to ``b``, over the number of
+        data; NaN if the rule does not use it.
+    iterations : int
+        Iterations of the solve, or of both solves.
+    status : str
+        How the solve ended.
+    """
+
+    value: float
+    criterion: float
+    residual: float
+    penalty: float
+    degrees: float
+    iterations: int
+    status: str
+
+
+@dataclass(frozen=True)
+class Point:
+    """A weight with its solution, before a rule has judged it."""
+
+    value: float
+    result: Result
+    shifted: Result | None
+    residual: Array
+    mean_square: float
+    penalty: float
+    degrees: float
+
+    @property
+    def iterations(self) -> int:
+        """Of all solves at this weight."""
+        return self.result.iterations + (self.shifted.iterations if self.shifted is not None else 0)
+
+
+@dataclass
+class Path:
+    """Solves an objective at one weight after another.
+
+    Parameters
+    ----------
+    objective : Objective
+    name : str
+        Of the parameter.
+    tol : float
+        Of each solve.
+    trace : bool
+        Whether to solve a second time with changed data, for the trace.
+    noise_level : float or None
+    seed : int or Generator
+    options : dict
+        Further options of `minimize`.
+    """
+
+    objective: Objective
+    name: str
+    tol: float
+    trace: bool = False
+    noise_level: float | None = None
+    seed: int | np.random.Generator = 0
+    options: dict[str, Any] = field(default_factory=dict)
+    points: dict[float, Point] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.data: DataTerm = data_term(self.objective)
+        self.weighted: WeightedTerm | None = weighted_term(self.objective, self.name)
+        self.probe = noise_like(self.data.fit.b, np.random.default_rng(self.seed)) if self.trace else None
+        self.change = 0.0
+
+    def at(self, value: float) -> Point:
+        """The solution at a weight."""
+        value = float(value)
+        if value not in self.points:
+            self.points[value] = self._solved(value)
+        return self.points[value]
+
+    def nearest(self, value: float) -> Point | None:
+        """The solved weight that is nearest on a log scale, the larger one of two."""
+        if not self.points:
+            return None
+        return self.points[min(self.points, key=lambda v: (abs(math.log(v / value)), -v))]
+
+    def objective_at(self, value: float) -> Objective:
+        """The objective with that weight."""
+        dtype = np.asarray(current(self._parameter())).dtype
+        return self.objective.with_parameters({self.name: np.asarray(value, dtype).item()})
+
+    def _parameter(self) -> Any:
+        return next(p for p in self.objective.parameters if p.name == self.name)
+
+    def _solved(self, value: float) -> Point:
+        near = self.nearest(value)
+        objective = self.objective_at(value)
+        result = self._minimise(objective, None if near is None else near.result)
+        Ax = self.data.predict(result.x)
+        residual = self.data.residual(Ax)
+        mean_square = arrays.inner(residual, residual) / self.data.count
+        shifted, degrees = None, math.nan
+        if self.probe is not None:
+            step = self._step_of_change(mean_square)
+            moved = self.data.perturbed(objective, self._whitened(step * self.probe))
+            # Its own path of starts: errors of the two solves are alike and cancel in the difference.
+            shifted = self._minimise(moved, None if near is None else near.shifted)
+            change = self._unwhitened(self.data.predict(shifted.x) - Ax)
+            degrees = arrays.inner(self.probe, change) / (step * self.data.count)
+        penalty = math.nan if self.weighted is None else self.weighted.value(result.x)
+        return Point(value, result, shifted, residual, mean_square, penalty, degrees)
+
+    def _minimise(self, objective: Objective, start: Result | None) -> Result:
+        with warnings.catch_warnings():
+            # A solve that falls short shows in the status of its record.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            return minimize(objective, x0=start, tol=self.tol, progress=False, **self.options)
+
+    def _step_of_change(self, mean_square: float) -> float:
+        """The same for all weights: of the noise level, or of the first residual that is not 0."""
+        if self.change == 0.0:
+            level = self.noise_level if self.noise_level is not None else math.sqrt(mean_square)
+            size = arrays.norm(self.data.fit.b) / math.sqrt(self.data.count)
+            self.change = PERTURBATION * level or 1e-3 * size or 1.0
+        return self.change
+
+    def _whitened(self, change: Array) -> Array:
+        """A change of the data whose weighted size is that of ``change``."""
+        w = self.data.weights
+        if w is None:
+            return change
+        xp = arrays.namespace(w)
+        seen = w > 0
+        return xp.where(seen, change / xp.sqrt(xp.where(seen, w, 1.0 + 0.0 * w)), 0.0 * change)
+
+    def _unwhitened(self, change: Array) -> Array:
+        w = self.data.weights
+        return change if w is None else arrays.namespace(w).sqrt(w) * change
+
+
+Watch = Callable[[Record], Any]
