@@ -114,7 +114,23 @@ class Best:
     gap: float = math.inf
     """The certificate's value when it last fell by a hundredth, and the iteration of that."""
     improved_at: int = 0
+    checked_at: int = 0
+    relative: float = math.inf
+    """The relative certificate when it was last evaluated, from which the next look is planned."""
     next_check: int = 0
+
+    def plan_next(self, iteration: int, relative: float, tol: float, every: int) -> None:
+        """Set ``next_check`` to where the decay so far, a power of the iteration, meets ``tol``.
+
+        Not before ``every`` iterations, nor after half as many as there have been.
+        """
+        wait = max(every, iteration // 20)
+        if 0 < self.checked_at < iteration and tol < relative < self.relative < math.inf:
+            power = math.log(self.relative / relative) / math.log(iteration / self.checked_at)
+            meets = iteration * ((relative / tol) ** (1 / power) - 1) if power > 0.1 else math.inf
+            wait = max(wait, min(meets, iteration // 2))
+        self.checked_at, self.relative = iteration, relative
+        self.next_check = iteration + -(-int(wait) // every) * every
 
 
 class Monitor:
@@ -153,6 +169,24 @@ class Monitor:
         self._display.update(record)
         if finite:
             self.status = self._verdict(record)
+        return certificate
+
+    def glance(self, iteration: int, proof: Proof, solution: Callable[[], Array]) -> Certificate:
+        """`look` for a solver whose proof needs neither the point nor the dual point written out.
+
+        They are written out only when the run ends, or a callback wants to see them.
+        """
+        best, certificate = self.best, proof.certificate
+        best.iteration, best.seconds, self.certificate = iteration, self.seconds, certificate
+        if self.control.callback is not None:
+            best.x = solution()
+        record = Record(iteration, best.seconds, certificate.primal, certificate)
+        self.history.append(record)
+        self._display.update(record)
+        self.status = "failed" if math.isnan(certificate.primal) else self._verdict(record)
+        if self.status:
+            best.x, best.dual = solution(), proof.dual
+            best.objective, best.lower_bound = certificate.primal, certificate.lower_bound
         return certificate
 
     def _fail(self, x: Array) -> None:
@@ -249,7 +283,10 @@ def run(iteration: Iteration, plan: Plan, control: Control, x0: Array | None, du
     k = best.iteration
 
     def look() -> Certificate:
-        return monitor.look(k, iteration.solution(state), iteration.dual(state), iteration.residual(state))
+        dual = iteration.dual(state)
+        if isinstance(dual, Proof) and dual.lazy:
+            return monitor.glance(k, dual, lambda: iteration.solution(state))
+        return monitor.look(k, iteration.solution(state), dual, iteration.residual(state))
 
     try:
         if not resumed:
@@ -265,7 +302,7 @@ def run(iteration: Iteration, plan: Plan, control: Control, x0: Array | None, du
             if stalled:
                 monitor.status = monitor.status or "stalled"
             iteration.observe(state, certificate)
-            best.next_check = k + max(iteration.check_every, k // 20)
+            best.plan_next(k, certificate.relative, control.tol, iteration.check_every)
             if file is not None and not monitor.status:
                 file.save_if_due(state, best)
         if file is not None and monitor.status in ("max_iter", "stopped"):
@@ -274,6 +311,8 @@ def run(iteration: Iteration, plan: Plan, control: Control, x0: Array | None, du
         if monitor.certificate is None:
             raise
         # The state may be half-way through an iteration; the best points and the last checkpoint are whole.
+        if best.x is None:
+            look()
         monitor.status = "interrupted"
     return monitor.result()
 
