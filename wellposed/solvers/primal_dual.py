@@ -101,17 +101,14 @@ class PrimalDual:
         )
 
     def _first_balance(self, x: Array, images: Arrays) -> float:
-        """Typical size of slopes over that of ``x``, from the terms that have slopes."""
+        """Typical size of slopes over that of ``x``, from the terms whose minimum is away from zero."""
         slope = size = 0.0
-        for t, u in zip((*self.blocks, *self.smooth_terms), images, strict=True):
-            if t.f.traits.smooth:
-                at_zero = t.backward(t.f.gradient(0 * u))
-                image = t.forward(at_zero)
-                length, curve = arrays.norm(at_zero), arrays.norm(image)
-                if length > 0 and curve > 0:
-                    slope += length
-                    size += length * (length / curve) ** 2
-        return slope / size / len(self.blocks) if size > 0 else 1.0
+        simple = Term(self.problem.simple, None)
+        for t, u in zip((simple, *self.blocks, *self.smooth_terms), (x, *images), strict=True):
+            length, distance = (0.0, 0.0) if t.f.traits.indicator else _pull(t, 0 * u)
+            if distance > 0:
+                slope, size = slope + length, size + distance
+        return slope / size / len(self.blocks) if slope > 0 and size > 0 else 1.0
 
     def _tau(self, omega: float) -> float:
         return 1 / (omega * len(self.blocks) + self._lipschitz)
@@ -172,3 +169,17 @@ class PrimalDual:
 
     def observe(self, state: State, certificate: Certificate) -> None:
         """Nothing to adapt beyond the balance."""
+
+
+def _pull(t: Term, zero: Array) -> tuple[float, float]:
+    """Length of the slope of a term at zero, and how far along it its minimum is, roughly."""
+    if t.f.traits.smooth:
+        slope = t.backward(t.f.gradient(zero))
+        length, curve = arrays.norm(slope), arrays.norm(t.forward(slope))
+        return (length, length * (length / curve) ** 2) if curve > 0 else (0.0, 0.0)
+    far = t.f.prox(zero, 1e30)
+    distance = arrays.norm(far) / max(t.norm, 1e-300)
+    if distance == 0.0:
+        return 0.0, 0.0
+    step = 1e-2 * arrays.norm(far) / math.sqrt(math.prod(far.shape))
+    return arrays.norm(t.backward(t.f.prox(zero, step))) / step, distance
