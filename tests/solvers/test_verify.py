@@ -102,7 +102,7 @@ def test_non_finite_and_misshapen_results_are_refused() -> None:
     with pytest.raises(ValueError, match="non-finite"):
         wp.verify(objective, dataclasses.replace(result, x=bad))
     with pytest.raises(ValueError, match="non-finite"):
-        wp.verify(objective, dataclasses.replace(result, dual=(np.inf * result.dual[0],)))
+        wp.verify(objective, dataclasses.replace(result, dual=(np.inf + result.dual[0],)))
     with pytest.raises(ValueError, match="shape"):
         wp.verify(objective, dataclasses.replace(result, x=result.x[1:], variable=result.x[1:]))
     with pytest.raises(ValueError, match="shape"):
