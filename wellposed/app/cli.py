@@ -1,0 +1,375 @@
+"""The command line ``wellposed``. Each command imports what it needs when it is run, so that help is quick."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import App, CycloptsError, Parameter
+from cyclopts.validators import Number
+
+import wellposed
+from wellposed.app.errors import InputError
+
+__all__ = ["app", "main"]
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+_EPILOGUE = (
+    "Exit codes: 0 done, 2 bad input (one line says what is wrong), 130 stopped by Ctrl-C "
+    "(the best image so far is written, and marked)."
+)
+
+app = App(
+    name="wellposed",
+    version=wellposed.__version__,
+    help="Ill-posed imaging problems made well-posed: a scan or image in, a result with a certificate out.",
+    help_epilogue=_EPILOGUE,
+    help_format="plaintext",
+    default_parameter=Parameter(negative_iterable=()),
+)
+
+_Positive = Number(gt=0)
+_Prior = Literal["tv", "tgv"]
+_Rule = Literal["auto", "discrepancy", "gcv", "upre", "sure", "lcurve", "residual-whiteness"]
+
+Weight = Annotated[
+    str, Parameter(name="--weight", help="Weight of the prior: a number, or auto (chosen from the data).")
+]
+Rule = Annotated[_Rule, Parameter(name="--rule", help="Rule behind --weight auto.")]
+Noise = Annotated[
+    float | None,
+    Parameter(
+        name="--noise",
+        validator=_Positive,
+        help="Standard deviation of the noise, for rules that need it (images of 8 and 16 bits are scaled to 0..1); "
+        "estimated by default.",
+    ),
+]
+Tol = Annotated[float, Parameter(name="--tol", validator=_Positive, help="Relative certificate to reach.")]
+MaxIter = Annotated[
+    int | None, Parameter(name="--max-iter", validator=_Positive, help="Most iterations of the solver.")
+]
+Output = Annotated[
+    Path,
+    Parameter(
+        name=["--output", "-o"],
+        help="Result: .tif .h5 .npz .nii .nii.gz or .png; a PNG quick look is written beside it.",
+    ),
+]
+ReportFile = Annotated[Path | None, Parameter(name="--report", help="HTML report, self-contained.")]
+Truth = Annotated[
+    Path | None, Parameter(name="--truth", help="Image to compare with (PSNR and SSIM), if it is known.")
+]
+PlanOnly = Annotated[bool, Parameter(name="--plan", negative="", help="Print what would be done, and stop.")]
+Quiet = Annotated[bool, Parameter(name=["--quiet", "-q"], negative="", help="Print only notes and errors.")]
+Flag = Parameter(negative="")
+
+
+@app.command
+def reconstruct(
+    scan: Path,
+    /,
+    *,
+    output: Output = Path("recon.tif"),
+    report: ReportFile = None,
+    slice_: Annotated[str, Parameter(name="--slice")] = "0",
+    views: Annotated[int | None, Parameter(validator=_Positive)] = None,
+    prior: Literal["tv", "tgv", "none"] = "tv",
+    weight: Weight = "auto",
+    rule: Rule = "auto",
+    noise: Noise = None,
+    nonnegative: bool = True,
+    center: str = "auto",
+    rings: Annotated[bool, Flag] = False,
+    angles: str | None = None,
+    white: Path | None = None,
+    dark: Path | None = None,
+    allow_saturated: Annotated[bool, Flag] = False,
+    geometry: Literal["parallel", "fan"] = "parallel",
+    source_origin: Annotated[float | None, Parameter(validator=_Positive)] = None,
+    origin_detector: Annotated[float | None, Parameter(validator=Number(gte=0))] = None,
+    pixel_size: Annotated[float | None, Parameter(validator=_Positive)] = None,
+    size: Annotated[int | None, Parameter(validator=_Positive)] = None,
+    double: Annotated[bool, Flag] = False,
+    tol: Tol = 1e-3,
+    max_iter: MaxIter = None,
+    checkpoint: Path | None = None,
+    resume: Annotated[bool, Flag] = False,
+    checkpoint_seconds: Annotated[float, Parameter(validator=Number(gte=0))] = 5.0,
+    workers: Annotated[int | None, Parameter(validator=_Positive)] = None,
+    truth: Truth = None,
+    plan: PlanOnly = False,
+    quiet: Quiet = False,
+) -> int:
+    """Reconstruct slices of a CT scan by a variational method, with a certificate.
+
+    Where --views leaves some of the views out, the filtered back-projection of all of them is the
+    reference that the results are compared with.
+
+    Parameters
+    ----------
+    scan
+        Data-exchange HDF5 (.h5), a TIFF stack or folder (with --white, --dark, --angles), or .npz with the
+        arrays sinogram and angles.
+    slice_
+        Slice (detector row), or a range like 0:8 for a volume; its end is not included.
+    views
+        Use this many of the views, evenly spread.
+    prior
+        Total variation, total generalised variation, or none: filtered back-projection only.
+    nonnegative
+        Keep the image at or above zero.
+    center
+        Rotation axis in detector columns, counted from 0, or auto (found).
+    rings
+        Remove the stripes of faulty detector columns first.
+    angles
+        START:STOP in degrees, evenly spaced, STOP excluded; or a text file with one angle per line.
+    white
+        Flat fields of a TIFF stack.
+    dark
+        Dark fields of a TIFF stack.
+    allow_saturated
+        Go on where counts are saturated.
+    geometry
+        Parallel rays, or a fan from a point source.
+    source_origin
+        Fan beam: distance of the source from the rotation axis.
+    origin_detector
+        Fan beam: distance of the detector from the rotation axis.
+    pixel_size
+        Spacing of the detector columns: the unit of length (default: from the file, or 1).
+    size
+        Rows and columns of the image (default: the number of detector columns).
+    double
+        Compute in double precision, for a small --tol.
+    checkpoint
+        Save the run here now and then; deleted when the run is complete.
+    resume
+        Go on with the run saved in the checkpoint, if there is one.
+    checkpoint_seconds
+        Time between two saves.
+    workers
+        Processes for the slices of a volume (default: the cores).
+    """
+    from wellposed.app import reconstruct as work
+    from wellposed.app.console import Console
+    from wellposed.app.outputs import Outputs
+    from wellposed.app.scan_task import Geometry, Source, Task
+    from wellposed.app.solve import Options
+
+    task = Task(
+        row=0,
+        source=Source(scan, angles, white, dark, allow_saturated, rings, double),
+        geometry=Geometry(
+            geometry,
+            views,
+            _number(center, "--center"),
+            source_origin,
+            origin_detector,
+            pixel_size,
+            size,
+        ),
+        prior=prior,
+        nonnegative=nonnegative,
+        options=Options(_number(weight, "--weight", positive=True), rule, noise, tol, max_iter),
+    )
+    request = work.Request(
+        task,
+        slice_,
+        Outputs(output, report, _command()),
+        checkpoint,
+        resume,
+        checkpoint_seconds,
+        workers,
+        truth,
+        plan,
+    )
+    return work.run(request, Console(quiet))
+
+
+@app.command
+def denoise(
+    image: Path,
+    /,
+    *,
+    output: Output,
+    report: ReportFile = None,
+    prior: _Prior = "tv",
+    weight: Weight = "auto",
+    rule: Rule = "auto",
+    noise: Noise = None,
+    tol: Tol = 1e-3,
+    max_iter: MaxIter = None,
+    truth: Truth = None,
+    plan: PlanOnly = False,
+    quiet: Quiet = False,
+) -> int:
+    """Remove noise from a grey or colour image or a volume.
+
+    Parameters
+    ----------
+    image
+        .png .jpg .tif .npy .npz .nii and others; 8 and 16 bits are scaled to 0..1.
+    prior
+        Total variation (joined over the colours), or total generalised variation (grey only).
+    """
+    from wellposed.app import restore
+    from wellposed.app.console import Console
+    from wellposed.app.outputs import Outputs
+    from wellposed.app.solve import Options
+
+    options = Options(_number(weight, "--weight", positive=True), rule, noise, tol, max_iter)
+    outputs = Outputs(output, report, _command())
+    return restore.run(
+        restore.Request(image, prior, options, outputs, truth=truth, plan_only=plan), Console(quiet)
+    )
+
+
+@app.command
+def deblur(
+    image: Path,
+    /,
+    *,
+    psf: str,
+    output: Output,
+    report: ReportFile = None,
+    boundary: Literal["reflect", "periodic", "zero"] = "reflect",
+    prior: _Prior = "tv",
+    weight: Weight = "auto",
+    rule: Rule = "auto",
+    noise: Noise = None,
+    nonnegative: Annotated[bool, Flag] = False,
+    tol: Tol = 1e-3,
+    max_iter: MaxIter = None,
+    truth: Truth = None,
+    plan: PlanOnly = False,
+    quiet: Quiet = False,
+) -> int:
+    """Undo a known blur of a grey or colour image.
+
+    Parameters
+    ----------
+    image
+        .png .jpg .tif .npy .npz .nii and others; 8 and 16 bits are scaled to 0..1.
+    psf
+        Point spread function: gaussian:SIGMA or disk:RADIUS in pixels, or a grey image file.
+    boundary
+        What lies beyond the border: the mirror image, the opposite side, or zero.
+    prior
+        Total variation (joined over the colours), or total generalised variation (grey only).
+    nonnegative
+        Keep the image at or above zero.
+    """
+    from wellposed.app import restore
+    from wellposed.app.console import Console
+    from wellposed.app.outputs import Outputs
+    from wellposed.app.solve import Options
+
+    options = Options(_number(weight, "--weight", positive=True), rule, noise, tol, max_iter)
+    outputs = Outputs(output, report, _command())
+    request = restore.Request(image, prior, options, outputs, psf, boundary, nonnegative, truth, plan)
+    return restore.run(request, Console(quiet))
+
+
+@app.command
+def info(file: Path, /, *, angles: str | None = None) -> int:
+    """Say what is in a scan, an image, or a result of this program.
+
+    Parameters
+    ----------
+    file
+        File or folder.
+    angles
+        As for reconstruct.
+    """
+    from wellposed.app.information import describe
+
+    found = describe(file, angles)
+    width = max(map(len, found))
+    for label, text in found.items():
+        print(f"{label:{width}}  {text}")
+    return 0
+
+
+@app.command
+def demo(
+    *,
+    output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("demo-output"),
+    quiet: Quiet = False,
+) -> int:
+    """Simulate a noisy few-view scan of a real CT slice and reconstruct it.
+
+    Parameters
+    ----------
+    output
+        Folder for the scan, the pictures and the report.
+    """
+    from wellposed.app import demo as work
+    from wellposed.app.console import Console
+
+    return work.run(output, Console(quiet))
+
+
+def _number(text: str, option: str, positive: bool = False) -> float | None:
+    """The number of an option, or None for ``auto``."""
+    if text == "auto":
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not abs(value) < float("inf") or (positive and value <= 0):
+        kind = "a positive number" if positive else "a number"
+        raise InputError(f"{option} {text} is neither {kind} nor auto; write e.g. {option} auto")
+    return value
+
+
+def _command() -> str:
+    """The command line that is being run."""
+    return shlex.join(["wellposed", *_arguments])
+
+
+_arguments: list[str] = []
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Without the program's name; by default those of the process.
+
+    Returns
+    -------
+    int
+        Exit code: 0, 2 for bad input, 130 after Ctrl-C.
+    """
+    _arguments[:] = sys.argv[1:] if arguments is None else arguments
+    try:
+        done = app(list(_arguments), print_error=False, exit_on_error=False, result_action="return_value")
+    except InputError as error:
+        return _refuse(str(error))
+    except CycloptsError as error:
+        return _refuse(f"{' '.join(str(error).split())} See wellposed --help.")
+    except MemoryError:
+        return _refuse("not enough memory; use a smaller image, fewer views or a larger machine")
+    except KeyboardInterrupt:
+        print("wellposed: interrupted, nothing was written", file=sys.stderr)
+        return INTERRUPTED
+    return done if isinstance(done, int) else 0
+
+
+def _refuse(message: str) -> int:
+    print(f"wellposed: {message}", file=sys.stderr)
+    return BAD_INPUT
+
+
+if __name__ == "__main__":
+    sys.exit(main())

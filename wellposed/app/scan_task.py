@@ -1,0 +1,357 @@
+"""One slice of a scan: settings, preparation, reconstruction. Plain data in and out, so that it can be mapped."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wellposed.app import preprocess
+from wellposed.app.center import find_center
+from wellposed.app.console import Console, Interrupt
+from wellposed.app.errors import InputError
+from wellposed.app.files import require_memory
+from wellposed.app.scans import Scan, open_scan
+from wellposed.app.solve import CheckpointFile, Options, Solution, as_input_error, planned, solve
+
+if TYPE_CHECKING:
+    from wellposed.functionals._base import Functional
+    from wellposed.functionals.parameter import Parameter
+    from wellposed.operators.tomography import FanBeam, ParallelBeam
+    from wellposed.solvers.plan import Plan
+
+__all__ = ["Center", "Geometry", "Outcome", "Prepared", "Source", "Task", "prepare", "reconstruct"]
+
+_FBP_COPIES = 12
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the counts come from and how they become line integrals."""
+
+    path: Path
+    angles: str | None = None
+    white: Path | None = None
+    dark: Path | None = None
+    allow_saturated: bool = False
+    rings: bool = False
+    double: bool = False
+
+    def open(self) -> Scan:
+        """Open the scan, see `open_scan`."""
+        return open_scan(self.path, angles=self.angles, white=self.white, dark=self.dark)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Rays and pixels; lengths in the unit of `pixel_size`.
+
+    Attributes
+    ----------
+    kind : {"parallel", "fan"}
+    views : int or None
+        Number of views to use, evenly spread; None: all.
+    center : float or None
+        Rotation axis in detector columns; None: from the file, or found.
+    source_origin, origin_detector : float or None
+        For a fan beam: distances from the axis.
+    pixel_size : float or None
+        Spacing of the detector columns; None: from the file, or 1.
+    size : int or None
+        Rows and columns of the image, which always covers the width of the detector; None: the number of columns.
+    """
+
+    kind: str = "parallel"
+    views: int | None = None
+    center: float | None = None
+    source_origin: float | None = None
+    origin_detector: float | None = None
+    pixel_size: float | None = None
+    size: int | None = None
+
+    def check(self) -> None:
+        """Refuse options that do not go together.
+
+        Raises
+        ------
+        InputError
+        """
+        lengths = (self.source_origin, self.origin_detector)
+        if self.kind == "fan" and None in lengths:
+            raise InputError(
+                "--geometry fan needs the distances of source and detector from the rotation axis: give "
+                "--source-origin and --origin-detector in the unit of --pixel-size"
+            )
+        if self.kind == "parallel" and lengths != (None, None):
+            raise InputError("--source-origin and --origin-detector are for a fan beam: add --geometry fan")
+
+    def operator(
+        self, angles: NDArray[np.float64], columns: int, center: float, spacing: float
+    ) -> ParallelBeam | FanBeam:
+        """Build the projector for these angles, detector and axis."""
+        from wellposed.operators.tomography import FanBeam, ParallelBeam
+
+        size = columns if self.size is None else self.size
+        offset = preprocess.center_offset(center, columns, spacing)
+        pixel = self.image_pixel(columns, spacing)
+        with as_input_error():
+            if self.source_origin is None or self.origin_detector is None:
+                return ParallelBeam((size, size), angles, columns, spacing, pixel, offset)
+            return FanBeam(
+                (size, size),
+                angles,
+                self.source_origin,
+                self.origin_detector,
+                n_detectors=columns,
+                detector_spacing=spacing,
+                pixel_size=pixel,
+                detector_offset=offset,
+            )
+
+    def image_pixel(self, columns: int, spacing: float) -> float:
+        """Side of an image pixel: the detector's width, seen at the axis, over the pixels of a row."""
+        width = columns * spacing
+        if self.source_origin is not None and self.origin_detector is not None:
+            width *= self.source_origin / (self.source_origin + self.origin_detector)
+        return width / (columns if self.size is None else self.size)
+
+
+@dataclass(frozen=True)
+class Center:
+    """Rotation axis in detector columns, and where it comes from."""
+
+    value: float
+    origin: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Task:
+    """One slice to reconstruct, with a fixed or an automatic centre and weight."""
+
+    row: int
+    source: Source
+    geometry: Geometry
+    prior: str
+    nonnegative: bool
+    options: Options
+
+    def __repr__(self) -> str:
+        return f"slice {self.row} of {self.source.path.name}"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Line integrals and geometry of one slice, checked.
+
+    Attributes
+    ----------
+    sinogram : ndarray
+        Of all views, (n_views, n_detectors).
+    angles : ndarray
+        Radians, of all views.
+    chosen : ndarray
+        Indices of the views in use.
+    center : Center
+    spacing : float
+        Of the detector columns.
+    operator : ParallelBeam or FanBeam
+        For the views in use.
+    """
+
+    sinogram: NDArray[np.floating[Any]]
+    angles: NDArray[np.float64]
+    chosen: NDArray[np.intp]
+    center: Center
+    spacing: float
+    operator: ParallelBeam | FanBeam
+    geometry: Geometry
+    notes: tuple[str, ...]
+    timings: dict[str, float]
+
+    @property
+    def data(self) -> NDArray[np.floating[Any]]:
+        """Line integrals of the views in use."""
+        return np.ascontiguousarray(self.sinogram[self.chosen])
+
+    @property
+    def subset(self) -> bool:
+        """Whether views are left out."""
+        return len(self.chosen) < len(self.angles)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came out of one slice.
+
+    Attributes
+    ----------
+    row : int
+    image : ndarray
+        The result.
+    fbp : ndarray or None
+        Filtered back-projection of the same views, where it exists.
+    reference : ndarray or None
+        Filtered back-projection of all views, if views were left out.
+    solution : Solution or None
+        None without a prior.
+    """
+
+    row: int
+    image: NDArray[np.floating[Any]]
+    fbp: NDArray[np.floating[Any]] | None
+    reference: NDArray[np.floating[Any]] | None
+    solution: Solution | None
+    plan: str
+    center: Center
+    notes: tuple[str, ...]
+    timings: dict[str, float] = field(default_factory=dict)
+
+
+def prepare(task: Task, scan: Scan, console: Console) -> Prepared:
+    """Read a slice, correct it, find the axis, build the projector.
+
+    Raises
+    ------
+    InputError
+        For everything about the input that can be wrong.
+    """
+    task.geometry.check()
+    assert scan.angles is not None
+    columns = scan.shape[2]
+    size = columns if task.geometry.size is None else task.geometry.size
+    chosen = preprocess.choose_views(scan.shape[0], task.geometry.views)
+    require_memory(
+        _FBP_COPIES * (8 if task.source.double else 4) * size * size, f"an image of {size} x {size} pixels"
+    )
+    timings: dict[str, float] = {}
+    begun = time.perf_counter()
+    counts = scan.read(task.row, allow_saturated=task.source.allow_saturated)
+    made = preprocess.line_integrals(counts, already=scan.line_integrals)
+    values = preprocess.remove_rings(made.values) if task.source.rings else made.values
+    timings["read and correct"] = time.perf_counter() - begun
+    if task.source.double:
+        values = values.astype(np.float64)
+    begun = time.perf_counter()
+    center = _center(task.geometry, scan, values, console)
+    timings["centre of rotation"] = time.perf_counter() - begun
+    spacing = task.geometry.pixel_size or scan.pixel_size or 1.0
+    operator = task.geometry.operator(scan.angles[chosen], columns, center.value, spacing)
+    return Prepared(
+        values,
+        scan.angles,
+        chosen,
+        center,
+        spacing,
+        operator,
+        task.geometry,
+        made.notes + center.notes,
+        timings,
+    )
+
+
+def _center(geometry: Geometry, scan: Scan, values: NDArray[Any], console: Console) -> Center:
+    columns = scan.shape[2]
+    if geometry.center is not None:
+        if not 0 <= geometry.center <= columns - 1:
+            raise InputError(
+                f"--center {geometry.center:g} is off the detector, whose columns are 0 to {columns - 1}"
+            )
+        return Center(geometry.center, "given")
+    if scan.center is not None:
+        return Center(scan.center, "stored in the file")
+    if geometry.kind == "fan":
+        middle = (columns - 1) / 2
+        note = f"the axis of a fan beam is not searched: the middle of the detector, {middle:g}, is taken"
+        return Center(
+            middle, "middle of the detector", (f"{note}; give it with --center if it is elsewhere",)
+        )
+    console.stage("finding the centre of rotation")
+    assert scan.angles is not None
+    found = find_center(values, scan.angles)
+    return Center(found.value, f"found by the {found.method} method", found.notes)
+
+
+def _fbp(
+    sinogram: NDArray[Any], operator: ParallelBeam | FanBeam
+) -> tuple[NDArray[np.floating[Any]] | None, tuple[str, ...]]:
+    """Filtered back-projection, or why there is none (a fan beam that covers too few angles)."""
+    from wellposed.operators.tomography import fbp
+
+    try:
+        return fbp(sinogram, operator), ()
+    except ValueError as error:
+        return None, (f"no filtered back-projection: {error}",)
+
+
+def objective(task: Task, prepared: Prepared, weight: float | Parameter) -> Functional:
+    """Least squares of the views in use + weight * prior (+ the constraint)."""
+    from wellposed.functionals.datafits import LeastSquares
+    from wellposed.functionals.indicators import NonNegative
+
+    total = LeastSquares(prepared.operator, prepared.data) + weight * prior_of(task.prior)
+    return total + NonNegative() if task.nonnegative else total
+
+
+def prior_of(name: str, channel_axis: int | None = None) -> Functional:
+    """The regulariser of this name, ``"tv"`` or ``"tgv"``."""
+    from wellposed.functionals.tgv import TotalGeneralizedVariation
+    from wellposed.functionals.tv import TotalVariation
+
+    if name == "tgv":
+        return TotalGeneralizedVariation(2.0, 1.0)
+    return TotalVariation(channel_axis=channel_axis)
+
+
+def plan_of(task: Task, prepared: Prepared) -> Plan:
+    """Plan of the variational reconstruction, its memory checked."""
+    return planned(lambda weight: objective(task, prepared, weight), task.options)
+
+
+def reconstruct(
+    task: Task,
+    prepared: Prepared,
+    console: Console,
+    interrupt: Interrupt,
+    checkpoint: CheckpointFile | None = None,
+) -> Outcome:
+    """Reconstruct one slice by filtered back-projection and with the prior.
+
+    Raises
+    ------
+    InputError
+        If the problem cannot be solved as asked for.
+    """
+    timings = dict(prepared.timings)
+    begun = time.perf_counter()
+    quick, notes = _fbp(prepared.data, prepared.operator)
+    reference = None
+    if prepared.subset:
+        whole = prepared.geometry.operator(
+            prepared.angles, prepared.sinogram.shape[1], prepared.center.value, prepared.spacing
+        )
+        reference, _ = _fbp(prepared.sinogram, whole)
+    timings["filtered back-projection"] = time.perf_counter() - begun
+    outcome = Outcome(
+        task.row, np.zeros(0), quick, reference, None, "", prepared.center, prepared.notes + notes, timings
+    )
+    if task.prior == "none":
+        if quick is None:
+            raise InputError(f"{notes[0]}; give a prior, e.g. --prior tv")
+        return replace(outcome, image=quick)
+    plan = plan_of(task, prepared)
+    solution = solve(
+        lambda weight: objective(task, prepared, weight), task.options, console, interrupt, checkpoint
+    )
+    timings.update(solution.timings)
+    return replace(
+        outcome,
+        image=np.asarray(solution.result.x),
+        solution=solution,
+        plan=str(solution.result.plan or plan),
+        notes=outcome.notes + solution.notes,
+    )

@@ -1,0 +1,336 @@
+"""Solve one imaging problem as the commands do: weight chosen or given, progress, Ctrl-C, checkpoint."""
+
+from __future__ import annotations
+
+import json
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wellposed.app.console import Console, Interrupt
+from wellposed.app.errors import InputError
+from wellposed.app.files import check_writable, require_memory
+from wellposed.app.writers import write_text
+
+if TYPE_CHECKING:
+    from wellposed.functionals._base import Functional
+    from wellposed.functionals.parameter import Parameter
+    from wellposed.solvers.plan import Plan
+    from wellposed.solvers.result import Result
+    from wellposed.solvers.selection import Choice, Record
+
+__all__ = ["RULES", "CheckpointFile", "Options", "Solution", "as_input_error", "planned", "solve"]
+
+RULES = ("auto", "discrepancy", "gcv", "upre", "sure", "lcurve", "residual-whiteness")
+"""Rules that choose a weight, see `wellposed.choose`."""
+
+_SEARCH_TOL = 1e-2
+_UNSETTLED = ("interrupted", "stopped")
+
+Build = Callable[["float | Parameter"], "Functional"]
+"""The objective for a weight."""
+
+
+@contextmanager
+def as_input_error() -> Iterator[None]:
+    """Turn what the library refuses before it works into one line for the user."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (ValueError, TypeError) as error:
+        raise InputError(str(error)) from error
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to solve.
+
+    Attributes
+    ----------
+    weight : float or None
+        None: let `rule` choose it.
+    rule : str
+        One of `RULES`.
+    noise : float or None
+        Standard deviation of the noise in the data; None: estimated where the rule needs it.
+    tol : float
+        Of the relative certificate.
+    max_iter : int or None
+        None: the solver's own limit.
+    """
+
+    weight: float | None = None
+    rule: str = "auto"
+    noise: float | None = None
+    tol: float = 1e-3
+    max_iter: int | None = None
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A result and how it came about.
+
+    Attributes
+    ----------
+    result : Result
+    weight : float
+    chosen_by : str
+        ``"given"``, or the rule and what it says about its choice.
+    interrupted : bool
+        Ctrl-C ended the run early.
+    notes : tuple of str
+        Warnings of the run.
+    timings : dict
+        Stage to seconds.
+    """
+
+    result: Result
+    weight: float
+    chosen_by: str
+    interrupted: bool
+    notes: tuple[str, ...]
+    timings: dict[str, float]
+
+
+class CheckpointFile:
+    """The file of a run that can be taken up again, and beside it a small one with the chosen weight.
+
+    The weight is saved since a second search could end elsewhere if its inputs changed, and would cost its
+    time again: the resumed run solves the problem that was broken off.
+
+    Parameters
+    ----------
+    path : Path
+        File of the solver's state; the weight is in the same name with ``.json`` added.
+    resume : bool
+        Take up what the files hold; without it an existing file is refused.
+    settings : mapping
+        Label to text of all that changes the problem; a resumed run must have the same.
+    seconds : float
+        Time between two saves.
+
+    Raises
+    ------
+    InputError
+        If the file exists and `resume` is False, or belongs to other settings, or cannot be written.
+    """
+
+    def __init__(self, path: Path, *, resume: bool, settings: Mapping[str, str], seconds: float) -> None:
+        self.path = path
+        self.seconds = seconds
+        self._beside = path.with_name(path.name + ".json")
+        self._settings = dict(settings)
+        self._chosen: dict[str, Any] | None = None
+        check_writable(path)
+        there = [p for p in (self.path, self._beside) if p.exists()]
+        if there and not resume:
+            raise InputError(
+                f"the checkpoint {there[0]} exists already; add --resume to go on with it, or delete "
+                f"{' and '.join(map(str, there))}"
+            )
+        if self._beside.exists():
+            self._chosen = self._read()
+        elif self.path.exists():
+            raise InputError(
+                f"the checkpoint {self.path} has lost its companion {self._beside}; delete it to start again"
+            )
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            stored = json.loads(self._beside.read_text(encoding="utf-8"))
+            kept, chosen = dict(stored["settings"]), dict(stored["chosen"])
+            chosen["weight"] = float(chosen["weight"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{self._beside} cannot be read ({error}); delete it and the checkpoint to start again"
+            ) from error
+        for label in sorted(kept.keys() | self._settings.keys()):
+            before, now = kept.get(label, "nothing"), self._settings.get(label, "nothing")
+            if before != now:
+                raise InputError(
+                    f"the checkpoint {self.path} was made with {label} {before}, not {now}; resume with the "
+                    "same settings, or give another checkpoint"
+                )
+        return chosen
+
+    @property
+    def resumes(self) -> bool:
+        """Whether a run is taken up."""
+        return self._chosen is not None
+
+    @property
+    def weight(self) -> tuple[float, str] | None:
+        """Weight of the run that is taken up, and how it was chosen."""
+        return None if self._chosen is None else (self._chosen["weight"], str(self._chosen["chosen_by"]))
+
+    def remember(self, weight: float, chosen_by: str) -> None:
+        """Save the weight, before the run begins."""
+        content = {"settings": self._settings, "chosen": {"weight": weight, "chosen_by": chosen_by}}
+        write_text(self._beside, json.dumps(content, indent=1))
+
+    def remove(self) -> None:
+        """Delete both files: the run is complete."""
+        self.path.unlink(missing_ok=True)
+        self._beside.unlink(missing_ok=True)
+
+
+def planned(build: Build, options: Options) -> Plan:
+    """Plan of the run; a weight that is still to be chosen does not change it.
+
+    Raises
+    ------
+    InputError
+        If the problem cannot be solved, or its solver needs more memory than there is.
+    """
+    from wellposed.solvers.minimize import explain
+
+    with as_input_error():
+        plan = explain(build(1.0 if options.weight is None else options.weight), tol=options.tol)
+    require_memory(plan.memory, f"the solver {plan.solver}")
+    return plan
+
+
+def solve(
+    build: Build,
+    options: Options,
+    console: Console,
+    interrupt: Interrupt,
+    checkpoint: CheckpointFile | None = None,
+) -> Solution:
+    """Choose the weight if it is not given, and minimise the objective.
+
+    With a checkpoint the solver starts afresh after the choice, so that a run that was killed and resumed
+    ends with the same numbers as one that was not.
+
+    Parameters
+    ----------
+    build : callable
+        The objective for a weight, a number or a `Parameter`.
+    options : Options
+    console, interrupt
+        Progress, and Ctrl-C.
+    checkpoint : CheckpointFile, optional
+
+    Returns
+    -------
+    Solution
+
+    Raises
+    ------
+    InputError
+        If the library refuses the problem, e.g. a noise level that cannot be estimated.
+    """
+    timings: dict[str, float] = {}
+    start: Result | None = None
+    known = None if checkpoint is None else checkpoint.weight
+    with warnings.catch_warnings():
+        # What a warning says is told by the status of the result, in the report and on the screen.
+        warnings.simplefilter("ignore", _convergence_warning())
+        if known is not None:
+            weight, chosen_by = known
+        elif options.weight is not None:
+            weight, chosen_by = options.weight, "given"
+        else:
+            begun = time.perf_counter()
+            choice = _choose(build, options, console, interrupt)
+            timings["choose the weight"] = time.perf_counter() - begun
+            weight, start = choice.value, choice.result
+            chosen_by = f"{choice.rule}, {choice.solves} weights tried; {choice.note}"
+        if interrupt.requested and start is not None:
+            return _solution(start, weight, chosen_by, options, interrupt, timings)
+        if checkpoint is not None and known is None:
+            checkpoint.remember(weight, chosen_by)
+        begun = time.perf_counter()
+        objective = build(weight)
+        result = _minimize(
+            objective, start if checkpoint is None else None, options, console, interrupt, checkpoint
+        )
+        timings["solve"] = time.perf_counter() - begun
+    return _solution(result, weight, chosen_by, options, interrupt, timings)
+
+
+def _convergence_warning() -> type[Warning]:
+    from wellposed.solvers.result import ConvergenceWarning
+
+    return ConvergenceWarning
+
+
+def _choose(build: Build, options: Options, console: Console, interrupt: Interrupt) -> Choice:
+    from wellposed.functionals.parameter import Parameter
+    from wellposed.solvers.selection import choose
+
+    parameter = Parameter("weight", 1.0)
+    tried = 0
+    with console.counting("choosing the weight") as show:
+
+        def watch(record: Record) -> bool:
+            nonlocal tried
+            tried += 1
+            show(tried, f"{record.value:.3g}, criterion {record.criterion:.4g}")
+            return not interrupt.requested
+
+        with as_input_error():
+            # Loose here: the last solve, which has progress and a checkpoint, goes on from it.
+            return choose(
+                build(parameter),
+                parameter,
+                rule=options.rule,
+                noise_level=options.noise,
+                tol=max(options.tol, _SEARCH_TOL),
+                callback=watch,
+                progress=False,
+            )
+
+
+def _minimize(
+    objective: Functional,
+    start: Result | None,
+    options: Options,
+    console: Console,
+    interrupt: Interrupt,
+    checkpoint: CheckpointFile | None,
+) -> Result:
+    from wellposed.solvers import checkpoint as saving
+    from wellposed.solvers.minimize import minimize
+
+    with console.solving(options.tol) as show:
+
+        def watch(info: Any) -> bool:
+            show(info)
+            return not interrupt.requested
+
+        if checkpoint is not None:
+            saving.SECONDS_BETWEEN_SAVES = checkpoint.seconds
+        with as_input_error():
+            return minimize(
+                objective,
+                x0=start,
+                tol=options.tol,
+                max_iter=options.max_iter,
+                callback=watch,
+                progress=False,
+                checkpoint=None if checkpoint is None else checkpoint.path,
+            )
+
+
+def _solution(
+    result: Result,
+    weight: float,
+    chosen_by: str,
+    options: Options,
+    interrupt: Interrupt,
+    timings: dict[str, float],
+) -> Solution:
+    reached = result.converged and result.certificate.relative <= options.tol
+    early = not reached and (interrupt.requested or result.status in _UNSETTLED)
+    notes: tuple[str, ...] = ()
+    if early:
+        notes = ("interrupted by Ctrl-C: this is the best image so far, not the end of the run",)
+    elif not result.converged:
+        notes = (f"{result.message} ({result.certificate})",)
+    return Solution(result, weight, chosen_by, early, notes, timings)
