@@ -140,7 +140,7 @@ def test_ctrl_c_in_the_callback_gives_the_best_so_far(objective: wp.Functional, 
 
 @dataclass(frozen=True, eq=False)
 class Trap(Functional):
-    """Half a squared norm that springs a trap at the n-th gradient."""
+    """A squared distance that springs a trap at the n-th gradient."""
 
     shape_of_x: tuple[int, ...]
     fuse: list[int]
@@ -159,7 +159,7 @@ class Trap(Functional):
         return (np.zeros(self.shape_of_x),)
 
     def __call__(self, x: np.ndarray) -> float:
-        return 0.5 * float(np.sum((x - 1) ** 2))
+        return 0.15 * float(np.sum((x - 1) ** 2))
 
     def gradient(self, x: np.ndarray) -> np.ndarray:
         self.fuse[0] -= 1
@@ -169,7 +169,7 @@ class Trap(Functional):
 
 
 def test_ctrl_c_inside_an_iteration() -> None:
-    objective = Trap((4,), [25], KeyboardInterrupt) + 0.01 * wp.L1()
+    objective = Trap((4,), [16], KeyboardInterrupt) + 0.01 * wp.L1()
     with pytest.warns(wp.ConvergenceWarning, match="Interrupted"):
         result = wp.minimize(objective, tol=1e-13, solver="ista")
     assert result.status == "interrupted"
@@ -184,7 +184,7 @@ def test_ctrl_c_before_there_is_anything_to_return_goes_through() -> None:
 
 @pytest.mark.parametrize("solver", ["ista", "fista"])
 def test_non_finite_iterates_fail_and_the_last_finite_ones_are_returned(solver: str) -> None:
-    objective = Trap((4,), [25], math.nan) + 0.01 * wp.L1()
+    objective = Trap((4,), [16], math.nan) + 0.01 * wp.L1()
     with pytest.warns(wp.ConvergenceWarning, match="non-finite"):
         result = wp.minimize(objective, tol=1e-13, solver=solver)
     assert result.status == "failed"
@@ -234,6 +234,29 @@ def test_non_convex_objectives_end_stationary_without_a_bound(solver: str) -> No
     assert np.abs(objective.gradient(result.x)).max() < 1e-5
     with pytest.raises(ValueError, match="not convex"):
         wp.minimize(objective, solver="primal-dual", x0=np.zeros(3))
+
+
+@dataclass(frozen=True, eq=False)
+class Understated(Functional):
+    """Half |A x - b|^2 that claims a Lipschitz constant a hundred times too small."""
+
+    @property
+    def traits(self) -> Traits:
+        true = float(np.linalg.norm(MATRIX, 2) ** 2)
+        return Traits(lipschitz=true / 100, prox=False, conjugate=False)
+
+    def __call__(self, x: np.ndarray) -> float:
+        return 0.5 * float(np.sum((MATRIX @ x - DATA) ** 2))
+
+    def gradient(self, x: np.ndarray) -> np.ndarray:
+        return MATRIX.T @ (MATRIX @ x - DATA)
+
+
+@pytest.mark.parametrize("solver", ["fista", "ista"])
+def test_steps_are_checked_even_against_a_lipschitz_constant_that_is_too_small(solver: str) -> None:
+    result = wp.minimize(Understated() + 0.3 * wp.L1(), x0=np.zeros(5), solver=solver, tol=1e-8)
+    assert result.status == "converged"
+    assert result.objective == pytest.approx(wp.minimize(lasso(), tol=1e-9).objective, rel=1e-7)
 
 
 # --- what is said ---------------------------------------------------------------------------------

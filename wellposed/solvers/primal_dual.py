@@ -105,7 +105,8 @@ class PrimalDual:
         slope = size = 0.0
         simple = Term(self.problem.simple, None)
         for t, u in zip((simple, *self.blocks, *self.smooth_terms), (x, *images), strict=True):
-            length, distance = (0.0, 0.0) if t.f.traits.indicator else _pull(t, 0 * u)
+            known = not t.f.traits.indicator and math.isfinite(t.f(0 * u))
+            length, distance = _pull(t, 0 * u) if known else (0.0, 0.0)
             if distance > 0:
                 slope, size = slope + length, size + distance
         return slope / size / len(self.blocks) if slope > 0 and size > 0 else 1.0

@@ -4,10 +4,11 @@ r"""Proximal gradient: ISTA and FISTA with backtracking and adaptive restart.
           z_{k+1} = x_{k+1} + \frac{t_k - 1}{t_{k+1}} (x_{k+1} - x_k)
 
 for ``h`` the sum of the smooth terms (Beck and Teboulle, 2009). An extrapolated point outside the
-domain of ``h`` is replaced by ``x_k``. The step ``s`` starts from 1/L, may
-grow by a tenth each iteration and is halved until
-:math:`h(x^+) \le h(z) + \langle \nabla h(z), x^+ - z\rangle + \|x^+ - z\|^2 / (2 s)`; steps up to
-``1/L`` need no check. Momentum is dropped when it points uphill (O'Donoghue and Candes, 2015).
+domain of ``h`` is replaced by ``x_k``. The step ``s`` starts from 1/L, may grow by a tenth each
+iteration and is halved, to 1/L at first, until
+:math:`h(x^+) \le h(z) + \langle \nabla h(z), x^+ - z\rangle + \|x^+ - z\|^2 / (2 s)`, which also
+holds against a constant ``L`` that is too small. Momentum is dropped when it points uphill
+(O'Donoghue and Candes, 2015).
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from wellposed.solvers import smooth
 from wellposed.solvers.loop import StalledError
 from wellposed.solvers.problem import Problem
 from wellposed.solvers.result import Certificate
+
+SLACK = 1e-6
+"""Relative rounding allowed in the condition on the step."""
 
 GROWTH = 1.1
 """Factor by which a step is tried longer than the last one."""
@@ -105,13 +109,12 @@ class ProximalGradient:
         while True:
             x = p.simple.prox(z - step * gradient, step)
             at_x = smooth.images(p.terms, x)
-            if step <= safe:
-                return x, at_x, step
             d = x - z
             above, noise = smooth.bregman(p.terms, at_x, at_z, slopes)
-            if above <= arrays.inner(d, d) / (2 * step) + noise:
+            # NaN is not above anything: the monitor finds it in x.
+            if not above > arrays.inner(d, d) / (2 * step) * (1 + SLACK) + noise:
                 return x, at_x, step
-            step = max(step / 2, safe)
+            step = max(step / 2, safe) if step > safe else step / 2
             if step < 1e-300:
                 raise StalledError("no step decreases the objective")
 
