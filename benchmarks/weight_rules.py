@@ -15,6 +15,8 @@ import numpy as np
 
 import wellposed as wp
 from wellposed.problems.phantoms import shepp_logan
+from wellposed.solvers.selection_data import data_term, weighted_term
+from wellposed.solvers.selection_range import largest_weight
 from wellposed.solvers.selection_rules import RULES
 
 TASKS = ("denoising", "deblurring", "ct")
@@ -101,30 +103,30 @@ def instances(task: str, full: bool) -> Iterator[Instance]:
 
 
 def best_of_grid(instance: Instance, points: int, tol: float) -> tuple[float, float]:
-    """The weight of a fine grid with the best PSNR, and that PSNR; from large to small, until it has fallen."""
-    from wellposed.solvers.selection import _span, data_term
-
-    parameter = instance.objective.parameters[0]
-    span, _ = _span(instance.objective, data_term(instance.objective), parameter, None, None)
+    """The weight of a fine grid with the best PSNR, and that PSNR; the grid ends once it has fallen."""
+    data = data_term(instance.objective)
+    weighted = weighted_term(instance.objective, "weight")
+    assert weighted is not None
+    high = 0.3 * largest_weight(instance.objective, data, weighted)
     best, result = (0.0, -np.inf), None
-    for value in np.geomspace(span[1], span[0], points):
+    for value in np.geomspace(high, 1e-5 * high, points):
         objective = instance.objective.with_parameters({"weight": float(value)})
         result = wp.minimize(objective, x0=result, tol=tol, progress=False)
         psnr = instance.psnr(result.x)
         if psnr > best[1]:
             best = float(value), psnr
-        elif psnr < best[1] - 2.0 and value < best[0] / 4:
+        elif psnr < best[1] - 1.0 and value < best[0] / 3:
             break
     return best
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
     parser.add_argument("--rules", nargs="+", choices=("auto", *RULES), default=tuple(RULES))
     parser.add_argument("--full", action="store_true", help="more images")
     parser.add_argument("--known-noise", action="store_true", help="tell the rules the true noise level")
-    parser.add_argument("--grid", type=int, default=33, help="weights of the fine grid, over four decades")
+    parser.add_argument("--grid", type=int, default=36, help="weights of the fine grid, over five decades")
     parser.add_argument("--tol", type=float, default=1e-3)
     arguments = parser.parse_args()
     for task in arguments.tasks:

@@ -18,14 +18,14 @@ from wellposed.solvers.noise import estimate_noise
 from wellposed.solvers.result import Result
 from wellposed.solvers.selection_data import DataTerm, data_term, find_parameter, weighted_term
 from wellposed.solvers.selection_path import Path, Record
-from wellposed.solvers.selection_range import DECADES, largest_weight
+from wellposed.solvers.selection_range import DECADES, FIRST, MORE_DECADES, Range, largest_weight
 from wellposed.solvers.selection_rules import RULES, Judge, Rule
 from wellposed.solvers.selection_search import Search
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SEARCH_TOL = 1e-2
+SEARCH_TOL = 3e-3
 """Tolerance of the solves of a search, unless the final one is to be looser."""
 
 
@@ -81,7 +81,7 @@ def choose(
     noise_level: float | None = None,
     low: float | None = None,
     high: float | None = None,
-    count: int = 9,
+    count: int = 7,
     tol: float = 1e-3,
     eta: float = 1.0,
     seed: int | np.random.Generator = 0,
@@ -106,14 +106,16 @@ def choose(
         of the weights, so 1 if the weights are inverse variances. Where a rule needs it and it is not
         given, `estimate_noise` finds it in ``b`` (1 for weighted squares).
     low, high : float, optional
-        Range of the search. By default the upper end is (a bound of) the weight above which the
-        regulariser leaves only the trivial solution, or for smooth ones outweighs the data tenfold; the
-        lower end is 1e-4 of it. The bounds of the parameter hold in any case.
+        Range of the search. By default it begins at a tenth of (a bound of) the weight above which the
+        regulariser leaves only the trivial solution, or for smooth ones outweighs the data tenfold, and
+        spans three decades; it grows at an end that turns out best. The bounds of the parameter hold in
+        any case.
     count : int
         Weights on the coarse path from ``high`` to ``low``, evenly spaced on a log scale; the path ends
         early once the criterion has clearly passed its best.
     tol : float
-        Tolerance of the final solve; those of the search use 1e-2, or ``tol`` if that is larger.
+        Tolerance of the final solve; those of the search use 3e-3, or ``tol`` if that is
+        larger, and less where the data fit is a small part of the objective.
     eta : float
         Factor on the noise level in the discrepancy rule; above 1 it smooths more.
     seed : int or Generator
@@ -187,13 +189,15 @@ def _rule(name: str, data: DataTerm, noise_level: float | None) -> tuple[Rule, s
 
 
 def _automatic(data: DataTerm, noise_level: float | None) -> tuple[Rule, str]:
-    ordered = sum(n > 3 for n in data.fit.b.shape) >= 2
-    if ordered and not RULES["residual-whiteness"].refuses(data):
+    """By the evidence in docs/choosing-the-weight.md."""
+    if data.least_squares and noise_level is not None:
+        name = "sure" if data.A is None else "upre"
+        return RULES[name], f"{name}, since the noise level is known"
+    image = sum(n > 3 for n in data.fit.b.shape) >= 2
+    if image and not (data.least_squares and data.A is None):
         return RULES["residual-whiteness"], "residual-whiteness, since the data are an image or a sinogram"
-    if noise_level is not None and not RULES["upre"].refuses(data):
-        return RULES["upre"], "upre, since the noise level is known"
-    if not RULES["gcv"].refuses(data):
-        return RULES["gcv"], "gcv, since the data are no image and their noise level is not known"
+    if data.least_squares:
+        return RULES["gcv"], "gcv, which needs no noise level"
     return RULES["lcurve"], "lcurve, since the data fit is no sum of squares and the data are no image"
 
 
@@ -203,34 +207,38 @@ def _noise_level(rule: Rule, data: DataTerm, given: float | None) -> tuple[float
         if not (isinstance(given, (int, float, np.number)) and math.isfinite(given) and given > 0):
             raise ValueError(f"noise_level must be a positive number, got {given!r}")
         return float(given), ""
-    if not rule.noise or not data.least_squares:
+    if not (rule.noise or rule.trace) or not data.least_squares:
         return None, ""
     if data.weights is not None:
         return 1.0, "weights taken as inverse variances of the noise"
-    level = estimate_noise(data.fit.b)
+    try:
+        level = estimate_noise(data.fit.b)
+    except ValueError:
+        if rule.noise:
+            raise
+        return None, "noise level not known"
     return level, f"noise level {level:.3g} estimated from the data"
 
 
 def _span(
     objective: Objective, data: DataTerm, parameter: Parameter, low: float | None, high: float | None
-) -> tuple[tuple[float, float], str]:
+) -> tuple[Range, str]:
     """The range of the search, within the bounds of the parameter."""
     for value, name in ((low, "low"), (high, "high")):
         if value is not None and not (math.isfinite(value) and value > 0):
             raise ValueError(f"{name} must be a positive number, got {value!r}")
-    about = ""
-    if high is None:
-        high, about = _upper_end(objective, data, parameter), "range from the data"
-    high = min(high, parameter.high)
-    if low is None:
-        low = high * 10.0**-DECADES
-    low = max(low, parameter.low)
-    if not 0 < low < high:
+    about, limit = "", high
+    if limit is None:
+        limit, about = _upper_end(objective, data, parameter), "range from the data"
+    top = min(limit if high is not None else FIRST * limit, parameter.high)
+    bottom = max(top * 10.0**-DECADES if low is None else low, parameter.low)
+    if not 0 < bottom < top:
         raise ValueError(
-            f"the range of {parameter.name} is empty: low is {low:g}, high is {high:g}"
+            f"the range of {parameter.name} is empty: low is {bottom:g}, high is {top:g}"
             f" (the parameter's own bounds are [{parameter.low:g}, {parameter.high:g}])"
         )
-    return (low, high), about
+    lowest = bottom if low is not None else max(bottom * 10.0**-MORE_DECADES, parameter.low)
+    return Range(bottom, top, lowest, min(limit, parameter.high)), about
 
 
 def _upper_end(objective: Objective, data: DataTerm, parameter: Parameter) -> float:

@@ -13,10 +13,13 @@ import numpy as np
 from wellposed import arrays
 from wellposed.arrays import Array
 from wellposed.functionals.objective import Objective
-from wellposed.functionals.parameter import current
+from wellposed.functionals.parameter import Parameter
 from wellposed.solvers.minimize import minimize
 from wellposed.solvers.result import ConvergenceWarning, Result
 from wellposed.solvers.selection_data import DataTerm, WeightedTerm, data_term, noise_like, weighted_term
+
+LEAST_SHARE = 0.1
+"""The tolerance is made no smaller than by this factor where the data fit is a small part of the objective."""
 
 PERTURBATION = 0.5
 """Size of the change of the data behind a Monte-Carlo trace, in noise levels."""
@@ -82,7 +85,8 @@ class Path:
     name : str
         Of the parameter.
     tol : float
-        Of each solve.
+        Of each solve, while the data fit is the larger part of the objective; where it is a small part,
+        the tolerance is made smaller, since the residual is what the rules look at.
     trace : bool
         Whether to solve a second time with changed data, for the trace.
     noise_level : float or None
@@ -104,11 +108,11 @@ class Path:
         self.data: DataTerm = data_term(self.objective)
         self.weighted: WeightedTerm | None = weighted_term(self.objective, self.name)
         self.probe = noise_like(self.data.fit.b, np.random.default_rng(self.seed)) if self.trace else None
-        self.change = 0.0
 
     def at(self, value: float) -> Point:
         """The solution at a weight."""
-        value = float(value)
+        parameter = self._parameter()
+        value = min(max(float(value), float(parameter.low)), float(parameter.high))
         if value not in self.points:
             self.points[value] = self._solved(value)
         return self.points[value]
@@ -121,43 +125,47 @@ class Path:
 
     def objective_at(self, value: float) -> Objective:
         """The objective with that weight."""
-        dtype = np.asarray(current(self._parameter())).dtype
-        return self.objective.with_parameters({self.name: np.asarray(value, dtype).item()})
+        return self.objective.with_parameters({self.name: value})
 
-    def _parameter(self) -> Any:
+    def _parameter(self) -> Parameter:
         return next(p for p in self.objective.parameters if p.name == self.name)
 
     def _solved(self, value: float) -> Point:
         near = self.nearest(value)
-        objective = self.objective_at(value)
-        result = self._minimise(objective, None if near is None else near.result)
+        objective, tol = self.objective_at(value), self._tolerance(near)
+        result = self._minimise(objective, None if near is None else near.result, tol)
         Ax = self.data.predict(result.x)
         residual = self.data.residual(Ax)
         mean_square = arrays.inner(residual, residual) / self.data.count
         shifted, degrees = None, math.nan
         if self.probe is not None:
-            step = self._step_of_change(mean_square)
+            step = self._step_of_change()
             moved = self.data.perturbed(objective, self._whitened(step * self.probe))
             # Its own path of starts: errors of the two solves are alike and cancel in the difference.
-            shifted = self._minimise(moved, None if near is None else near.shifted)
+            shifted = self._minimise(moved, None if near is None else near.shifted, tol)
             change = self._unwhitened(self.data.predict(shifted.x) - Ax)
             degrees = arrays.inner(self.probe, change) / (step * self.data.count)
         penalty = math.nan if self.weighted is None else self.weighted.value(result.x)
         return Point(value, result, shifted, residual, mean_square, penalty, degrees)
 
-    def _minimise(self, objective: Objective, start: Result | None) -> Result:
+    def _tolerance(self, near: Point | None) -> float:
+        if near is None or not self.data.least_squares:
+            return self.tol
+        share = 0.5 * near.mean_square * self.data.count / max(abs(near.result.objective), 1e-300)
+        return self.tol * min(max(share, LEAST_SHARE), 1.0)
+
+    def _minimise(self, objective: Objective, start: Result | None, tol: float) -> Result:
         with warnings.catch_warnings():
             # A solve that falls short shows in the status of its record.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            return minimize(objective, x0=start, tol=self.tol, progress=False, **self.options)
+            return minimize(objective, x0=start, tol=tol, progress=False, **self.options)
 
-    def _step_of_change(self, mean_square: float) -> float:
-        """The same for all weights: of the noise level, or of the first residual that is not 0."""
-        if self.change == 0.0:
-            level = self.noise_level if self.noise_level is not None else math.sqrt(mean_square)
-            size = arrays.norm(self.data.fit.b) / math.sqrt(self.data.count)
-            self.change = PERTURBATION * level or 1e-3 * size or 1.0
-        return self.change
+    def _step_of_change(self) -> float:
+        """The same for all weights: of the noise level, or where that is not known, of the data."""
+        if self.noise_level is not None:
+            return PERTURBATION * self.noise_level
+        size = arrays.norm(self._unwhitened(self.data.fit.b)) / math.sqrt(self.data.count)
+        return 1e-2 * size or 1.0
 
     def _whitened(self, change: Array) -> Array:
         """A change of the data whose weighted size is that of ``change``."""

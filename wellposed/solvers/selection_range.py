@@ -9,6 +9,7 @@ bounds that weight from above; here it is the one of least norm, :math:`q = -K (
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from wellposed import arrays
 from wellposed.arrays import Array
@@ -18,8 +19,25 @@ from wellposed.operators._base import LinearOperator
 from wellposed.operators.calculus import Gradient
 from wellposed.solvers.selection_data import DataTerm, WeightedTerm, shape_of
 
-DECADES = 4.0
-"""The lower end of the range is this far below the upper end."""
+FIRST = 0.1
+"""The path of weights begins at this share of the largest."""
+
+DECADES = 3.0
+"""The range that is searched at first; it grows where the best weight is at its end."""
+
+MORE_DECADES = 2.0
+"""How far it may grow towards small weights."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """Where to search: from ``high`` down to ``low``, and on to the limits if the best is at an end."""
+
+    low: float
+    high: float
+    lower_limit: float
+    upper_limit: float
+
 
 SMOOTH_FACTOR = 10.0
 """A smooth regulariser never leaves the trivial solution: at the upper end it outweighs the data so much."""

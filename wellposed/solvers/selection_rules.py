@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import fft
+from scipy.fft import fftn
 from scipy.interpolate import CubicSpline
 
 from wellposed import arrays
@@ -57,6 +57,10 @@ class Rule:
     trace: bool = False
     root: bool = False
     whole: bool = False
+
+
+LEAST_PENALTY = 0.05
+"""The L-curve is read where the penalty is at least this share of its largest value."""
 
 
 def _any(data: DataTerm) -> str:
@@ -119,14 +123,14 @@ class Judge:
         """The criterion at each point; the points are in order of their weights."""
         if self.rule.whole:
             return _minus_curvature(points)
-        one = {
+        by_name: dict[str, Callable[[Point], float]] = {
             "discrepancy": self._discrepancy,
             "gcv": self._gcv,
             "upre": self._risk,
             "sure": self._risk,
-            "residual-whiteness": lambda p: whiteness(p.residual),
-        }[self.rule.name]
-        return [one(p) for p in points]
+            "residual-whiteness": self._whiteness,
+        }
+        return [by_name[self.rule.name](p) for p in points]
 
     def _discrepancy(self, p: Point) -> float:
         if isinstance(self.data.fit, KullbackLeibler):
@@ -141,6 +145,9 @@ class Judge:
         free = 1.0 - p.degrees
         return p.mean_square / free**2 if free > 0 else math.inf
 
+    def _whiteness(self, p: Point) -> float:
+        return whiteness(p.residual)
+
     @property
     def _level(self) -> float:
         assert self.noise_level is not None
@@ -153,7 +160,7 @@ def whiteness(residual: Array) -> float:
     At least 1, and about 2 for white noise: 1 from lag 0, and 1 from the sum of all other lags.
     """
     host = arrays.to_host(residual)
-    spectrum: np.ndarray = np.asarray(fft.fftn(host.astype(np.result_type(host, np.float64))))
+    spectrum: np.ndarray = np.asarray(fftn(host.astype(np.result_type(host, np.float64))))
     power = np.abs(spectrum) ** 2
     energy = float(power.sum())
     return float((power**2).sum()) * power.size / energy**2 if energy > 0 else math.inf
@@ -162,8 +169,8 @@ def whiteness(residual: Array) -> float:
 def _minus_curvature(points: Sequence[Point]) -> list[float]:
     """Minus the curvature of the L-curve over log weight, from splines through its points."""
     most = max(p.penalty for p in points)
-    # A regulariser at rounding level has no logarithm worth the name.
-    usable = [p.penalty > 1e-5 * most and p.mean_square > 0 for p in points]
+    # Near the trivial solution the logarithm of the penalty plunges, which is a bend but no corner.
+    usable = [p.penalty > LEAST_PENALTY * most and p.mean_square > 0 for p in points]
     result = np.full(len(points), math.inf)
     if sum(usable) < 5:
         return result.tolist()

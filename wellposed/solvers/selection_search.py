@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from wellposed.solvers.selection_path import Path, Point, Record
+from wellposed.solvers.selection_range import Range
 from wellposed.solvers.selection_rules import Judge
 
-PASSED = 3
+PASSED = 2
 """The coarse path ends once the best of its weights has this many smaller ones behind it."""
 
 REFINEMENTS = 4
@@ -33,8 +35,7 @@ class Search:
     ----------
     path : Path
     judge : Judge
-    span : tuple of float
-        Smallest and largest weight.
+    span : Range
     count : int
         Weights on the coarse path.
     watch : callable
@@ -43,10 +44,11 @@ class Search:
 
     path: Path
     judge: Judge
-    span: tuple[float, float]
+    span: Range
     count: int
     watch: Callable[[Record], Any]
     stopped: bool = field(default=False, init=False)
+    _refinements: int = field(default=0, init=False)
 
     def run(self) -> tuple[float, str]:
         """The weight found, and a remark if the search ended at a border or was stopped."""
@@ -70,24 +72,50 @@ class Search:
             self.stopped = True
         return criterion
 
-    def _grid(self) -> list[float]:
-        low, high = self.span
-        return [float(v) for v in np.geomspace(high, low, self.count)]
+    @cached_property
+    def _ratio(self) -> float:
+        """Of neighbours on the coarse path."""
+        # A rule on the whole path needs it even: close points would turn errors into curvature.
+        count = self.count + (REFINEMENTS if self.judge.rule.whole else 0)
+        return math.exp(math.log(self.span.high / self.span.low) / (count - 1))
+
+    def _down(self) -> Iterator[float]:
+        """The coarse path, and on to the lower limit."""
+        value = self.span.high
+        while value > self.span.low * self._ratio**-0.5:
+            yield value
+            value /= self._ratio
+        if not self.judge.rule.whole:
+            while value > self.span.lower_limit * self._ratio**-0.5:
+                yield value
+                value /= self._ratio
+
+    def _up(self) -> Iterator[float]:
+        """Above the coarse path, up to the upper limit."""
+        value = self.span.high * self._ratio
+        while value < self.span.upper_limit * self._ratio**0.5:
+            yield value
+            value *= self._ratio
 
     # --- a root -------------------------------------------------------------------------------
 
     def _root(self) -> tuple[float, str]:
-        above: tuple[float, float] | None = None
-        for value in self._grid():
-            c = self._visit(value)
-            if self.stopped or abs(c) <= ROOT_TOLERANCE:
-                return value, ""
-            if c < 0:
-                if above is None:
-                    return value, "even the largest weight fits the data to the noise level"
-                return self._between(above, (math.log(value), c)), ""
-            above = math.log(value), c
-        return self.span[0], "no weight in the range fits the data to the noise level: is it larger?"
+        last: tuple[float, float] | None = None
+        for values in (self._down(), self._up()):
+            for value in values:
+                here = math.log(value), self._visit(value)
+                if self.stopped or abs(here[1]) <= ROOT_TOLERANCE:
+                    return value, ""
+                if last is not None and (last[1] > 0) != (here[1] > 0):
+                    above, below = (last, here) if last[1] > 0 else (here, last)
+                    return self._between(above, below), ""
+                last = here
+                if here[1] < 0 and len(self.path.points) == 1:
+                    break
+        assert last is not None
+        if last[1] < 0:
+            return math.exp(last[0]), "even the largest weight fits the data to the noise level"
+        return math.exp(last[0]), "no weight in the range fits the data to the noise level: is it larger?"
 
     def _between(self, above: tuple[float, float], below: tuple[float, float]) -> float:
         """Regula falsi in the logarithms of weight and residual; the Illinois rule frees a stuck end."""
@@ -109,17 +137,27 @@ class Search:
 
     def _minimum(self) -> tuple[float, str]:
         criteria: list[float] = []
-        for value in self._grid():
+        for value in self._down():
             criteria.append(self._visit(value))
-            passed = len(criteria) - 1 - int(np.argmin(criteria)) >= PASSED
-            if self.stopped or (passed and not self.judge.rule.whole):
+            if self.stopped or (not self.judge.rule.whole and self._passed(criteria)):
                 break
-        while not self.stopped and len(self.path.points) < self.count + REFINEMENTS:
+        if int(np.argmin(criteria)) == 0 and not self.judge.rule.whole:
+            upwards = criteria[:1]
+            for value in self._up():
+                if self.stopped or self._passed(upwards):
+                    break
+                upwards.append(self._visit(value))
+        while not (self.stopped or self.judge.rule.whole) and self._refinements < REFINEMENTS:
             between = self._between_best()
             if between is None:
                 break
+            self._refinements += 1
             self._visit(between)
         return self._best()
+
+    def _passed(self, criteria: list[float]) -> bool:
+        """Whether the best is clearly behind."""
+        return len(criteria) - 1 - int(np.argmin(criteria)) >= PASSED
 
     def _judged(self) -> tuple[list[float], list[float]]:
         points = self._points()
