@@ -109,6 +109,10 @@ class Diagonal(LinearOperator):
     def _norm(self) -> float:
         return self._largest
 
+    def gram_symbol(self) -> np.ndarray:
+        """The largest squared weight, a bound that is tight where the weights are equal."""
+        return np.full(self.domain_shape, self._largest**2)
+
     def _solve_normal(self, tau: float, y: Array) -> Array:
         return y / (1 + tau * self._weights.like(y) ** 2)
 

@@ -116,7 +116,9 @@ def _no_denoising(p: Problem) -> str:
 
 def _no_tv_form(p: Problem) -> str:
     form = tv_form(p)
-    return form if isinstance(form, str) else ""
+    if isinstance(form, str):
+        return form
+    return "" if form.data.f.traits.quadratic else f"{form.data.f} is not quadratic"
 
 
 def _spectrum_unknown(p: Problem) -> bool:

@@ -18,6 +18,7 @@ from wellposed.arrays import Array
 from wellposed.functionals._base import Functional, Shape, Weighted, Zero
 from wellposed.functionals.merge import merge
 from wellposed.functionals.objective import Objective
+from wellposed.functionals.tgv import Lifted
 from wellposed.operators._base import LinearOperator
 
 
@@ -72,6 +73,8 @@ class Problem:
     simple: Functional
     terms: tuple[Term, ...]
     image_part: LinearOperator | None = None
+    lifted: tuple[Lifted, tuple[int, ...]] | None = None
+    """The term with auxiliary fields and where its parts stand among the terms."""
 
     @property
     def shape(self) -> Shape:
@@ -174,14 +177,16 @@ def _lifted(objective: Objective, like: Array) -> Problem:
     lifted = auxiliary[0]
     image = Part(lifted.shapes, 0)
     terms: list[Term] = []
+    where: tuple[int, ...] = ()
     for functional in objective.terms:
         if hasattr(_inner(functional), "auxiliary"):
+            where = tuple(range(len(terms), len(terms) + len(lifted.terms)))
             terms += [Term(Weighted(_weight(functional), f), K) for f, K in lifted.terms]
         else:
             f, K = functional.factor(shape)
             terms.append(Term(f, image if K is None else K @ image))
     variable = arrays.zeros(image.domain_shape, like)
-    return Problem(objective, variable, Zero(), tuple(terms), image)
+    return Problem(objective, variable, Zero(), tuple(terms), image, (lifted, where))
 
 
 def _template(objective: Objective, x0: Array | None) -> Array:

@@ -58,6 +58,8 @@ def repaired_bound(
     problem: Problem, x: Array, objective: float, y: tuple[Array, ...], w: Array
 ) -> tuple[float, str, tuple[Array, ...]]:
     """A lower bound of the minimum from an infeasible dual point, how it was made, and the feasible point."""
+    if problem.lifted is not None:
+        return _lifted_bound(problem, y)
     form = tv_form(problem)
     if isinstance(form, TVForm):
         p, q = y[form.data_index], y[form.tv_index]
@@ -187,25 +189,53 @@ class Repair:
 
 
 class _DualValue:
-    """The dual objective on the ray ``s (p, q, m)``: quadratic data fit, so two values give the parabola."""
+    """The dual objective on the ray ``s (p, q, m)``, where ``q`` is in its balls."""
 
     def __init__(self, data: Term, problem: Problem, p: Array, m: Array):
-        whole, half = data.f._conjugate(p), data.f._conjugate(0.5 * p)
-        self.quadratic = 2 * whole - 4 * half
-        self.linear = 4 * half - whole
-        self.simple = problem.simple
-        self.m = m
+        self.f, self.G, self.p, self.m = data.f, problem.simple, p, m
+
+    def __call__(self, scale: float) -> float:
+        return -(self.f._conjugate(scale * self.p) + self.G._conjugate(scale * self.m))
 
     def best(self, limit: float) -> tuple[float, float]:
         """The scale up to ``limit`` with the largest dual value, and that value."""
-        slope = self.linear + self._simple(1.0)
-        wanted = -slope / (2 * self.quadratic) if self.quadratic > 0 else limit
-        scale = min(limit, max(wanted, 0.0))
-        value = -(self.quadratic * scale**2 + self.linear * scale + self._simple(scale))
-        return scale, value
+        at_limit = self(limit)
+        if self.f.traits.quadratic:
+            # A parabola through 0, but for the part of G, which is homogeneous for all constraints here.
+            half = self(0.5 * limit)
+            curvature = 4 * half - 2 * at_limit
+            peak = limit * (4 * half - at_limit) / (2 * curvature) if curvature > 0 else limit
+            scale = min(max(peak, 0.0), limit)
+            value = self(scale)
+            return (scale, value) if value > at_limit else (limit, at_limit)
+        scales = limit * np.linspace(0.9, 1.0, 6)
+        return max(((float(s), self(float(s))) for s in scales), key=lambda pair: pair[1])
 
-    def _simple(self, scale: float) -> float:
-        return self.simple._conjugate(scale * self.m)
+
+# --- auxiliary fields -----------------------------------------------------------------------------
+
+
+def _lifted_bound(problem: Problem, y: tuple[Array, ...]) -> tuple[float, str, tuple[Array, ...]]:
+    """For a term with auxiliary fields and a data fit on the image itself, whose dual takes up the rest."""
+    assert problem.lifted is not None
+    assert problem.image_part is not None
+    lifted, where = problem.lifted
+    free = [k for k, t in enumerate(problem.terms) if t.K is problem.image_part and t.f.traits.quadratic]
+    if not free:
+        return -math.inf, "no repair is known for auxiliary fields with this data fit", y
+    dual = list(y)
+    for k, balanced in zip(where, lifted.balance(tuple(y[k] for k in where)), strict=True):
+        dual[k] = balanced
+    total = problem.zeros()
+    for t, v in zip(problem.terms, dual, strict=True):
+        total = total + t.backward(v)
+    dual[free[0]] = dual[free[0]] - problem.image_part(total)
+    scale = min(t.f.dual_scale(v) for t, v in zip(problem.terms, dual, strict=True))
+    point = tuple(scale * v for v in dual)
+    values = [t.f._conjugate(v) for t, v in zip(problem.terms, point, strict=True)]
+    if math.inf in values:
+        return -math.inf, "the dual point could not be made feasible", y
+    return -math.fsum(values), f"dual point balanced on the auxiliary field, scaled by {scale:.6g}", point
 
 
 # --- nonnegative data fit ---------------------------------------------------------------------------

@@ -1,8 +1,8 @@
-r"""Problems of the form *quadratic data fit + a norm of the gradient + something simple*.
+r"""Problems of the form *smooth data fit + a norm of the gradient + something simple*.
 
 .. math:: \min_x \; f(A x) + \varphi(D x) + G(x)
 
-with ``f`` quadratic, ``D`` the gradient along all axes and :math:`\varphi` a weighted L1 or L21 norm.
+with ``f`` smooth, ``D`` the gradient along all axes and :math:`\varphi` a weighted L1 or L21 norm.
 Total variation, isotropic or not, weighted or not, with any constraint that has a projection.
 """
 
@@ -84,8 +84,8 @@ def tv_form(problem: Problem) -> TVForm | str:
         return "the objective has no total variation over all axes"
     tv_index = found[0]
     data = problem.terms[1 - tv_index]
-    if not (data.f.traits.quadratic and data.f.traits.smooth and data.f.traits.conjugate):
-        return f"{data.f} is not quadratic"
+    if not (data.f.traits.smooth and data.f.traits.conjugate):
+        return f"{data.f} is not smooth, or its conjugate is not known"
     if not problem.simple.traits.prox:
         return f"{problem.simple} has no proximal map"
     if not is_numpy_array(problem.like):
