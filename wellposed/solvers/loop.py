@@ -124,7 +124,7 @@ class Best:
 
         Not before ``every`` iterations, nor after half as many as there have been.
         """
-        wait = max(every, iteration // 20)
+        wait: float = max(every, iteration // 20)
         if 0 < self.checked_at < iteration and tol < relative < self.relative < math.inf:
             power = math.log(self.relative / relative) / math.log(iteration / self.checked_at)
             meets = iteration * ((relative / tol) ** (1 / power) - 1) if power > 0.1 else math.inf
@@ -196,7 +196,9 @@ class Monitor:
         if self.certificate is None:
             self.certificate = Certificate("fixed-point residual", math.inf, 1.0)
 
-    def _certify(self, x: Array, objective: float, dual: Duals | Proof | None, residual: Residual) -> Certificate:
+    def _certify(
+        self, x: Array, objective: float, dual: Duals | Proof | None, residual: Residual
+    ) -> Certificate:
         best = self.best
         proof = dual if isinstance(dual, Proof) else certify(self.problem, x, objective, dual)
         if proof is not None and proof.certificate.lower_bound > best.lower_bound:
