@@ -14,12 +14,16 @@ from wellposed import arrays
 from wellposed.arrays import Array
 from wellposed.functionals.objective import Objective
 from wellposed.functionals.parameter import Parameter
+from wellposed.solvers.loop import Info
 from wellposed.solvers.minimize import minimize
 from wellposed.solvers.result import ConvergenceWarning, Result
 from wellposed.solvers.selection_data import DataTerm, WeightedTerm, data_term, noise_like, weighted_term
 
 LEAST_SHARE = 0.03
-"""The tolerance is made no smaller than by this factor where the data fit is a small part of the objective."""
+"""The tolerance shrinks by no more than this factor where the data fit is a small part of the objective."""
+
+QUIET_LOOKS = 5
+"""A solve ends when the objective has fallen by less than a hundredth of the tolerance over so many looks."""
 
 PERTURBATION = 0.5
 """Size of the change of the data behind a Monte-Carlo trace, in noise levels."""
@@ -161,7 +165,9 @@ class Path:
         with warnings.catch_warnings():
             # A solve that falls short shows in the status of its record.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            return minimize(objective, x0=start, tol=tol, progress=False, **self.options)
+            return minimize(
+                objective, x0=start, tol=tol, callback=_until_quiet(tol), progress=False, **self.options
+            )
 
     def _step_of_change(self) -> float:
         """The same for all weights: of the noise level, or where that is not known, of the data."""
@@ -184,4 +190,17 @@ class Path:
         return change if w is None else arrays.namespace(w).sqrt(w) * change
 
 
-Watch = Callable[[Record], Any]
+def _until_quiet(tol: float) -> Callable[[Info], bool]:
+    """A callback that ends solves whose objective has settled while their certificate has not.
+
+    The final solve has no such end, so that the result is certified or says why not.
+    """
+    seen: list[float] = []
+
+    def go_on(info: Info) -> bool:
+        seen.append(info.objective)
+        if len(seen) <= QUIET_LOOKS or not math.isfinite(info.objective):
+            return True
+        return seen[-1 - QUIET_LOOKS] - info.objective > 0.01 * tol * abs(info.objective)
+
+    return go_on

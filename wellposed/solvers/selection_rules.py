@@ -59,7 +59,7 @@ class Rule:
     whole: bool = False
 
 
-LEAST_PENALTY = 0.05
+LEAST_PENALTY = 0.02
 """The L-curve is read where the penalty is at least this share of its largest value."""
 
 
