@@ -1,4 +1,4 @@
-"""The command line ``wellposed``. Each command imports what it needs when it is run, so that help is quick."""
+"""The command line ``wellposed``; each command imports what it needs when it is run, for quick help."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ Noise = Annotated[
     Parameter(
         name="--noise",
         validator=_Positive,
-        help="Standard deviation of the noise, for rules that need it (images of 8 and 16 bits are scaled to 0..1); "
-        "estimated by default.",
+        help="Standard deviation of the noise, for rules that need it (images of 8 and 16 bits are scaled to "
+        "0..1); estimated by default.",
     ),
 ]
 Tol = Annotated[float, Parameter(name="--tol", validator=_Positive, help="Relative certificate to reach.")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -55,29 +56,24 @@ def run(folder: Path, console: Console) -> int:
         ) from error
     scan, truth = folder / "scan.h5", folder / "truth.tif"
     output, report = folder / "recon.tif", folder / "report.html"
-    command = f"wellposed reconstruct {scan} --truth {truth} --output {output} --report {report}"
-    outputs = Outputs(output, report, command)
-    outputs.check()
+    Outputs(output, report, "").check()
     console.stage(f"simulating {VIEWS} noisy views of the CT slice that ships with pydicom")
     fine, pixel = _slice()
     simulate(scan, fine, pixel / _FINER)
     image = _binned(fine)
     write_result(truth, image, attributes={"summary": "CT_small.dcm of pydicom, attenuation per millimetre"})
     write_png(folder / "truth.png", image)
-    console.result(f"$ {command}")
-    task = Task(
-        row=0,
-        source=Source(scan),
-        geometry=Geometry(size=len(image)),
-        prior="tv",
-        nonnegative=True,
-        options=Options(),
+    command = ["wellposed", "reconstruct", str(scan), "--pixel-size", str(pixel), "--truth", str(truth)]
+    outputs = Outputs(
+        output, report, shlex.join([*command, "--output", str(output), "--report", str(report)])
     )
+    console.result(f"$ {outputs.command}")
+    task = Task(0, Source(scan), Geometry(pixel_size=pixel), prior="tv", nonnegative=True, options=Options())
     return reconstruct.run(reconstruct.Request(task, "0", outputs, truth=truth), console)
 
 
 def _slice() -> tuple[NDArray[np.float32], float]:
-    """Attenuation of the slice per millimetre on a finer grid, and the pixel size of the file in millimetres."""
+    """Attenuation per millimetre on a finer grid, and the pixel size of the file in millimetres."""
     import pydicom
     from pydicom.data import get_testdata_file
     from scipy.ndimage import zoom
@@ -100,7 +96,8 @@ def _slice() -> tuple[NDArray[np.float32], float]:
 def _binned(fine: NDArray[np.float32]) -> NDArray[np.float32]:
     """The mean over the fine pixels of each coarse one."""
     rows, columns = (n // _FINER for n in fine.shape)
-    return fine.reshape(rows, _FINER, columns, _FINER).mean(axis=(1, 3))
+    image: NDArray[np.float32] = fine.reshape(rows, _FINER, columns, _FINER).mean(axis=(1, 3))
+    return image
 
 
 def simulate(path: Path, fine: NDArray[np.float32], pixel_size: float, seed: int = _SEED) -> None:
@@ -141,7 +138,8 @@ def simulate(path: Path, fine: NDArray[np.float32], pixel_size: float, seed: int
 
     def counts(expected: NDArray[Any]) -> NDArray[np.uint16]:
         signal = rng.poisson(_PHOTONS * gain * expected) + rng.normal(_DARK, 3.0, expected.shape)
-        return np.clip(np.rint(signal), 0, 65535).astype(np.uint16)[:, np.newaxis, :]
+        levels: NDArray[np.uint16] = np.clip(np.rint(signal), 0, 65535).astype(np.uint16)
+        return levels[:, np.newaxis, :]
 
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         file["implements"] = "exchange"

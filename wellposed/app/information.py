@@ -60,8 +60,8 @@ def _attributes(path: Path) -> dict[str, str]:
         import tifffile
 
         with reading(path, "TIFF"), tifffile.TiffFile(path) as file:
-            description = file.pages[0].tags.get("ImageDescription") if file.pages else None
-            return _ours(description.value if description is not None else "")
+            page = file.pages.first if len(file.pages) else None
+            return _ours("" if page is None else page.description)
     if suffix in (".h5", ".hdf5"):
         import h5py
 

@@ -1,4 +1,4 @@
-"""The files that a command leaves: result, quick look and report, checked before the work, written after it."""
+"""The files that a command leaves: result, quick look, report; checked before the work, written after it."""
 
 from __future__ import annotations
 

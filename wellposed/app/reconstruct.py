@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from wellposed.app import scan_task
 from wellposed.app.console import Console, Interrupt
 from wellposed.app.errors import InputError
-from wellposed.app.files import full_suffix, require_memory
+from wellposed.app.files import require_memory
 from wellposed.app.images import read_image
 from wellposed.app.outputs import Outputs, quality
 from wellposed.app.report import Report, certificate_sentence

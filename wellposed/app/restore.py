@@ -146,7 +146,8 @@ def _truth(request: Request, image: Image) -> NDArray[Any] | None:
     truth = read_image(request.truth)
     if truth.pixels.shape != image.pixels.shape:
         raise InputError(
-            f"the truth {request.truth} has shape {truth.pixels.shape}, the image {image.pixels.shape}; they must agree"
+            f"the truth {request.truth} has shape {truth.pixels.shape}, the image {image.pixels.shape}; "
+            "they must agree"
         )
     return truth.pixels
 
@@ -160,8 +161,8 @@ def _blur(request: Request, image: Image) -> LinearOperator:
         raise InputError("deblur takes images, and the file holds a volume; give its slices one by one")
     if any(k > n for k, n in zip(kernel.shape, image.pixels.shape[:2], strict=True)):
         raise InputError(
-            f"the point spread function of {kernel.shape[0]} x {kernel.shape[1]} pixels is larger than the image of "
-            f"{image.pixels.shape[0]} x {image.pixels.shape[1]}; give a smaller one"
+            f"the point spread function of {kernel.shape[0]} x {kernel.shape[1]} pixels is larger than the "
+            f"image of {image.pixels.shape[0]} x {image.pixels.shape[1]}; give a smaller one"
         )
     with as_input_error():
         return Convolution(

@@ -1,4 +1,4 @@
-"""One slice of a scan: settings, preparation, reconstruction. Plain data in and out, so that it can be mapped."""
+"""One slice of a scan: settings, preparation, reconstruction; plain data, so that it can be mapped."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from wellposed.app.console import Console, Interrupt
 from wellposed.app.errors import InputError
 from wellposed.app.files import require_memory
 from wellposed.app.scans import Scan, open_scan
-from wellposed.app.solve import CheckpointFile, Options, Solution, as_input_error, planned, solve
+from wellposed.app.solve import CheckpointFile, Options, Search, Solution, as_input_error, planned, solve
 
 if TYPE_CHECKING:
     from wellposed.functionals._base import Functional
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Center", "Geometry", "Outcome", "Prepared", "Source", "Task", "prepare", "reconstruct"]
 
 _FBP_COPIES = 12
+_SEARCH_COLUMNS = 160
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Geometry:
     pixel_size : float or None
         Spacing of the detector columns; None: from the file, or 1.
     size : int or None
-        Rows and columns of the image, which always covers the width of the detector; None: the number of columns.
+        Rows and columns of the image, which covers the width of the detector; None: the number of columns.
     """
 
     kind: str = "parallel"
@@ -290,11 +291,48 @@ def _fbp(
 
 def objective(task: Task, prepared: Prepared, weight: float | Parameter) -> Functional:
     """Least squares of the views in use + weight * prior (+ the constraint)."""
+    return _total(task, prepared.operator, prepared.data, weight)
+
+
+def _total(
+    task: Task, operator: ParallelBeam | FanBeam, data: NDArray[Any], weight: float | Parameter
+) -> Functional:
     from wellposed.functionals.datafits import LeastSquares
     from wellposed.functionals.indicators import NonNegative
 
-    total = LeastSquares(prepared.operator, prepared.data) + weight * prior_of(task.prior)
+    total = LeastSquares(operator, data) + weight * prior_of(task.prior)
     return total + NonNegative() if task.nonnegative else total
+
+
+def _binned(task: Task, prepared: Prepared) -> Search | None:
+    """The same slice with detector columns averaged in groups, where that is smaller and the rule allows it.
+
+    With groups of k columns both terms of the objective shrink by the same factor for one and the same
+    image: a sum over 1/k of the rays, and a total variation in pixels k times as wide. So the weight keeps
+    its meaning.
+    Rules that compare with the noise level would need that of the averages.
+    """
+    sinogram = prepared.data
+    columns, size = sinogram.shape[1], prepared.operator.domain_shape[0]
+    k = columns // _SEARCH_COLUMNS
+    if k < 2 or size < k * _SEARCH_COLUMNS // 2 or task.prior != "tv" or task.options.rule != "auto":
+        return None
+    few = columns // k
+    binned = sinogram[:, : few * k].reshape(len(sinogram), few, k).mean(axis=2, dtype=sinogram.dtype)
+    geometry = replace(prepared.geometry, size=max(1, round(size * few * k / columns / k)))
+    center = (prepared.center.value + 0.5) / k - 0.5
+    operator = geometry.operator(prepared.angles[prepared.chosen], few, center, k * prepared.spacing)
+    shape = prepared.operator.domain_shape
+
+    def enlarge(image: NDArray[Any]) -> NDArray[Any]:
+        rows, cols = (np.arange(n) * m // n for n, m in zip(shape, image.shape, strict=True))
+        return np.ascontiguousarray(image[np.ix_(rows, cols)])
+
+    return Search(
+        lambda weight: _total(task, operator, np.ascontiguousarray(binned), weight),
+        enlarge,
+        f"searched with detector columns averaged in groups of {k}",
+    )
 
 
 def prior_of(name: str, channel_axis: int | None = None) -> Functional:
@@ -345,7 +383,12 @@ def reconstruct(
         return replace(outcome, image=quick)
     plan = plan_of(task, prepared)
     solution = solve(
-        lambda weight: objective(task, prepared, weight), task.options, console, interrupt, checkpoint
+        lambda weight: objective(task, prepared, weight),
+        task.options,
+        console,
+        interrupt,
+        checkpoint,
+        search=_binned(task, prepared),
     )
     timings.update(solution.timings)
     return replace(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from wellposed.solvers.result import Result
     from wellposed.solvers.selection import Choice, Record
 
-__all__ = ["RULES", "CheckpointFile", "Options", "Solution", "as_input_error", "planned", "solve"]
+__all__ = ["RULES", "CheckpointFile", "Options", "Search", "Solution", "as_input_error", "planned", "solve"]
 
 RULES = ("auto", "discrepancy", "gcv", "upre", "sure", "lcurve", "residual-whiteness")
 """Rules that choose a weight, see `wellposed.choose`."""
@@ -95,6 +95,25 @@ class Solution:
     interrupted: bool
     notes: tuple[str, ...]
     timings: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Search:
+    """A smaller problem on which the weight is chosen.
+
+    Attributes
+    ----------
+    build : callable
+        Its objective for a weight; the weight must mean the same as in the whole problem.
+    enlarge : callable
+        Turns its solution into a starting point of the whole problem.
+    note : str
+        What it is.
+    """
+
+    build: Build
+    enlarge: Callable[[Any], Any]
+    note: str
 
 
 class CheckpointFile:
@@ -201,6 +220,7 @@ def solve(
     console: Console,
     interrupt: Interrupt,
     checkpoint: CheckpointFile | None = None,
+    search: Search | None = None,
 ) -> Solution:
     """Choose the weight if it is not given, and minimise the objective.
 
@@ -215,6 +235,8 @@ def solve(
     console, interrupt
         Progress, and Ctrl-C.
     checkpoint : CheckpointFile, optional
+    search : Search, optional
+        Where to choose the weight; by default in the whole problem.
 
     Returns
     -------
@@ -226,7 +248,7 @@ def solve(
         If the library refuses the problem, e.g. a noise level that cannot be estimated.
     """
     timings: dict[str, float] = {}
-    start: Result | None = None
+    start: Any = None
     known = None if checkpoint is None else checkpoint.weight
     with warnings.catch_warnings():
         # What a warning says is told by the status of the result, in the report and on the screen.
@@ -237,12 +259,12 @@ def solve(
             weight, chosen_by = options.weight, "given"
         else:
             begun = time.perf_counter()
-            choice = _choose(build, options, console, interrupt)
+            choice = _choose(build if search is None else search.build, options, console, interrupt)
             timings["choose the weight"] = time.perf_counter() - begun
-            weight, start = choice.value, choice.result
-            chosen_by = f"{choice.rule}, {choice.solves} weights tried; {choice.note}"
-        if interrupt.requested and start is not None:
-            return _solution(start, weight, chosen_by, options, interrupt, timings)
+            weight = choice.value
+            start = choice.result if search is None else search.enlarge(choice.result.x)
+            about = choice.note if search is None else f"{search.note}; {choice.note}"
+            chosen_by = f"{choice.solves} weights tried by the rule {choice.rule}; {about}"
         if checkpoint is not None and known is None:
             checkpoint.remember(weight, chosen_by)
         begun = time.perf_counter()
@@ -289,7 +311,7 @@ def _choose(build: Build, options: Options, console: Console, interrupt: Interru
 
 def _minimize(
     objective: Functional,
-    start: Result | None,
+    start: Any,
     options: Options,
     console: Console,
     interrupt: Interrupt,
@@ -309,6 +331,7 @@ def _minimize(
         with as_input_error():
             return minimize(
                 objective,
+                # After Ctrl-C in the search this stops at its first look, with the search's image.
                 x0=start,
                 tol=options.tol,
                 max_iter=options.max_iter,
