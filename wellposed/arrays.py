@@ -263,6 +263,9 @@ def inner(a: Array, b: Array) -> float:
             u, v = u.view(real), v.view(real)
         if u.dtype == v.dtype == np.float32:
             return _chunked_dot(u, v)
+        if u.dtype.kind == v.dtype.kind == "f":
+            # Not BLAS, whose threads stall for milliseconds on short vectors when a core is busy.
+            return float(np.einsum("i,i->", u, v))
         return float(np.vdot(u, v).real)
     xp = namespace(a, b)
     if is_complex(a) or is_complex(b):

@@ -49,18 +49,18 @@ def lanczos_bound(A: LinearOperator, steps: int = 40, failure: float = 1e-6) -> 
     size = math.prod(A.domain_shape) * (2 if A.complex_domain else 1)
     kind = np.complex128 if A.complex_domain else np.float64
     v = np.random.default_rng(20240229).standard_normal(size).view(kind)
-    basis = [v / np.linalg.norm(v)]
+    basis = [v / arrays.norm(v)]
     diagonal: list[float] = []
     off_diagonal: list[float] = []
     exhausted = False
     for _ in range(min(steps, size)):
         w = _apply_gram(A, basis[-1].reshape(A.domain_shape)).reshape(-1)
-        diagonal.append(float(np.vdot(basis[-1], w).real))
+        diagonal.append(arrays.inner(basis[-1], w))
         # Twice: where the spectrum is narrow, what one pass leaves grows at each step, until Ritz
         # values leave the spectrum.
         for u in (*basis, *basis):
-            w = w - float(np.vdot(u, w).real) * u
-        beta = float(np.linalg.norm(w))
+            w = w - arrays.inner(u, w) * u
+        beta = arrays.norm(w)
         if beta <= 1e-12 * max(*map(abs, diagonal), 1e-300):
             exhausted = True
             break

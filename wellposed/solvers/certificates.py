@@ -42,15 +42,20 @@ class Proof:
         return self.point() if callable(self.point) else self.point
 
 
-def certify(problem: Problem, x: Array, objective: float, dual: Duals | None) -> Proof | None:
-    """The best certificate for ``x`` that a dual point gives, or ``None`` where there is no bound."""
+def certify(
+    problem: Problem, x: Array, objective: float, dual: Duals | None, tol: float = 1e-6
+) -> Proof | None:
+    """The best certificate for ``x`` that a dual point gives, or ``None`` where there is no bound.
+
+    ``tol`` says which relative gap is worth an effort.
+    """
     if not problem.convex:
         return None
     scale = max(abs(objective), problem.scale_floor)
     if has_gap(problem):
         y = tuple(_dual_of(t, x, given) for t, given in zip(problem.terms, _each(problem, dual), strict=True))
         if all(v is not None for v in y):
-            lower, note, y = lower_bound(problem, x, objective, y)
+            lower, note, y = lower_bound(problem, objective, y, tol * scale)
             gap = max(objective - lower, 0.0)
             return Proof(Certificate("duality gap", gap, scale, objective, lower, note), y)
     mu = strong_convexity(problem)
@@ -76,7 +81,7 @@ def strong_convexity(problem: Problem) -> float:
 
 
 def lower_bound(
-    problem: Problem, x: Array, objective: float, y: tuple[Array, ...]
+    problem: Problem, objective: float, y: tuple[Array, ...], wanted: float
 ) -> tuple[float, str, tuple[Array, ...]]:
     """The dual value at ``y`` (in the domains of the conjugates), a note, and the feasible point it was taken at."""
     G = problem.simple
@@ -90,7 +95,7 @@ def lower_bound(
         value = G._conjugate(scale * w)
         if math.isfinite(value):
             return -_conjugates(problem.terms, scaled) - value, f"dual point scaled by {scale:.6g}", scaled
-    return repaired_bound(problem, x, objective, y, w)
+    return repaired_bound(problem, objective, y, w, wanted)
 
 
 def _residual(problem: Problem, y: tuple[Array, ...]) -> Array:

@@ -35,7 +35,7 @@ class Entry:
     refuses : callable
         From a problem to the reason why it cannot be minimised, or ``""``.
     build : callable
-        From a problem to its `Iteration`.
+        From a problem and a tolerance to its `Iteration`.
     steps : callable
         From a problem to a sentence on its step rule.
     copies : callable
@@ -48,7 +48,7 @@ class Entry:
     name: str
     reason: str
     refuses: Callable[[Problem], str]
-    build: Callable[[Problem], Iteration]
+    build: Callable[[Problem, float], Iteration]
     steps: Callable[[Problem], str]
     copies: Callable[[Problem], int]
     max_iter: int = 20_000
@@ -165,7 +165,7 @@ register(
         "prox",
         "the objective is one proximal map, which has a closed form",
         _not_closed,
-        lambda p: ProximalGradient(p, accelerated=False, check_every=1),
+        lambda p, tol: ProximalGradient(p, accelerated=False, check_every=1),
         lambda p: "none: one evaluation",
         lambda p: _variables(p, 3),
         max_iter=10,
@@ -176,7 +176,7 @@ register(
         "cg",
         "the objective is quadratic: conjugate gradients need the fewest operator applications",
         _not_quadratic,
-        ConjugateGradient,
+        lambda p, tol: ConjugateGradient(p),
         lambda p: "exact line search",
         lambda p: _variables(p, 4) + _duals(p),
     )
@@ -186,7 +186,7 @@ register(
         "fista",
         "smooth terms plus one proximal map: accelerated proximal gradient",
         _no_smooth_prox,
-        ProximalGradient,
+        lambda p, tol: ProximalGradient(p),
         _gradient_steps,
         lambda p: _variables(p, 6) + 4 * _duals(p),
     )
@@ -196,7 +196,7 @@ register(
         "lbfgs",
         "all terms are smooth: L-BFGS learns the curvature",
         _not_smooth,
-        lambda p: ProximalGradient(p),
+        lambda p, tol: ProximalGradient(p),
         lambda p: "line search of SciPy's L-BFGS-B, 10 pairs of curvature",
         lambda p: _variables(p, 26),
         run=run_lbfgs,
@@ -207,7 +207,7 @@ register(
         "denoising",
         "total variation denoising has a solver of its own, with several iterations per pass over memory",
         _no_denoising,
-        Denoising,
+        lambda p, tol: Denoising(p),
         lambda p: "accelerated by strong convexity: tau sigma ||D||^2 = 1.3",
         lambda p: _variables(p, 5) + 2 * _duals(p),
     )
@@ -218,7 +218,7 @@ register(
         "total variation with a data fit whose operator has a known spectrum: a preconditioned method "
         "needs few applications of it",
         _no_tv_form,
-        MetricFISTA,
+        lambda p, tol: MetricFISTA(p, tol=tol),
         lambda p: MetricFISTA(p).describe(),
         lambda p: _variables(p, 26) + 4 * _duals(p),
         max_iter=2_000,
@@ -230,7 +230,7 @@ register(
         "primal-dual",
         "proximal maps behind linear operators: primal-dual splitting needs no inner loop",
         _no_primal_dual,
-        PrimalDual,
+        lambda p, tol: PrimalDual(p),
         lambda p: PrimalDual(p).describe(),
         lambda p: _variables(p, 4) + 3 * _duals(p),
     )
@@ -240,7 +240,7 @@ register(
         "admm",
         "proximal maps behind linear operators, with conjugate gradients inside",
         _no_admm,
-        lambda p: ADMM(p, InnerCG()),
+        lambda p, tol: ADMM(p, InnerCG()),
         lambda p: "penalty balanced by the residuals",
         lambda p: _variables(p, 7) + 4 * _duals(p),
     )
@@ -250,7 +250,7 @@ register(
         "linearised-admm",
         "proximal maps behind linear operators, without an inner solver",
         _no_admm,
-        lambda p: ADMM(p, Linearised()),
+        lambda p, tol: ADMM(p, Linearised()),
         lambda p: "1/(rho ||K||^2), the penalty rho balanced by the residuals",
         lambda p: _variables(p, 5) + 4 * _duals(p),
     )
@@ -260,7 +260,7 @@ register(
         "ista",
         "proximal gradient without momentum",
         _no_smooth_prox,
-        lambda p: ProximalGradient(p, accelerated=False),
+        lambda p, tol: ProximalGradient(p, accelerated=False),
         _gradient_steps,
         lambda p: _variables(p, 6) + 4 * _duals(p),
     )

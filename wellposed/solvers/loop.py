@@ -122,13 +122,13 @@ class Best:
     def plan_next(self, iteration: int, relative: float, tol: float, every: int) -> None:
         """Set ``next_check`` to where the decay so far, a power of the iteration, meets ``tol``.
 
-        Not before ``every`` iterations, nor after half as many as there have been.
+        Not before ``every`` iterations, nor after a quarter as many as there have been.
         """
         wait: float = max(every, iteration // 20)
         if 0 < self.checked_at < iteration and tol < relative < self.relative < math.inf:
             power = math.log(self.relative / relative) / math.log(iteration / self.checked_at)
             meets = iteration * ((relative / tol) ** (1 / power) - 1) if power > 0.1 else math.inf
-            wait = max(wait, min(meets, iteration // 2))
+            wait = max(wait, min(meets, iteration // 4))
         self.checked_at, self.relative = iteration, relative
         self.next_check = iteration + -(-int(wait) // every) * every
 
@@ -200,7 +200,7 @@ class Monitor:
         self, x: Array, objective: float, dual: Duals | Proof | None, residual: Residual
     ) -> Certificate:
         best = self.best
-        proof = dual if isinstance(dual, Proof) else certify(self.problem, x, objective, dual)
+        proof = dual if isinstance(dual, Proof) else certify(self.problem, x, objective, dual, self.control.tol)
         if proof is not None and proof.certificate.lower_bound > best.lower_bound:
             best.lower_bound, best.kind = proof.certificate.lower_bound, proof.certificate.kind
             best.note = proof.certificate.note

@@ -69,6 +69,8 @@ class MetricFISTA:
     problem: Problem
     steps: int = 12
     """Inner steps in each iteration."""
+    tol: float = 1e-3
+    """Relative gap that is wanted: how hard the dual point is worked on."""
     check_every: int = 5
 
     @cached_property
@@ -157,9 +159,10 @@ class MetricFISTA:
         inner, split = self._inner(state)
         q, m = inner.duals(split)
         p = form.data.f.gradient(state.Ax)
-        repaired = self._repair.run(p, form.tv.f.project_dual(q), simple.project_dual(m))
         objective = form.data.f(state.Ax) + form.tv.f(form.gradient(state.x)) + simple(state.x)
         scale = max(abs(objective), self.problem.scale_floor)
+        feasible = form.tv.f.project_dual(q), simple.project_dual(m)
+        repaired = self._repair.run(p, *feasible, objective, self.tol * scale)
         gap = max(objective - repaired.bound, 0.0)
         certificate = Certificate("duality gap", gap, scale, objective, repaired.bound, repaired.note)
         return Proof(certificate, self._repair.in_order(repaired))

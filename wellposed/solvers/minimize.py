@@ -89,7 +89,7 @@ def minimize(
     )
     if entry.run is not None:
         return entry.run(problem, plan, control, start)
-    return run(entry.build(problem), plan, control, start, dual0)
+    return run(entry.build(problem, control.tol), plan, control, start, dual0)
 
 
 def explain(objective: Functional, x0: Array | None = None, tol: float = 1e-3, solver: str = "auto") -> Plan:

@@ -45,8 +45,8 @@ THREADS_FROM = 1 << 18
 GOOD = 1 - 1e-5
 """Scale at which there is nothing left to gain."""
 
-HOPELESS = 0.8
-"""Scale below which the iterate is too far from optimal for polishing to pay."""
+REACH = 30.0
+"""Factor by which polishing may be hoped to shrink a gap."""
 
 SPREAD = 0.6
 """The balls aimed at are larger than those wanted by this share of the present excess."""
@@ -55,7 +55,7 @@ Bound = tuple[float, str]
 
 
 def repaired_bound(
-    problem: Problem, x: Array, objective: float, y: tuple[Array, ...], w: Array
+    problem: Problem, objective: float, y: tuple[Array, ...], w: Array, wanted: float
 ) -> tuple[float, str, tuple[Array, ...]]:
     """A lower bound of the minimum from an infeasible dual point, how it was made, and the feasible point."""
     if problem.lifted is not None:
@@ -64,7 +64,7 @@ def repaired_bound(
     if isinstance(form, TVForm):
         p, q = y[form.data_index], y[form.tv_index]
         repair = Repair(problem, form)
-        repaired = repair.run(p, q, problem.simple.project_dual(w))
+        repaired = repair.run(p, q, problem.simple.project_dual(w), objective, wanted)
         return repaired.bound, repaired.note, repair.in_order(repaired)
     mass = _mass_bound(problem, objective, y, w)
     if mass is not None:
@@ -112,18 +112,20 @@ class Repair:
         image = self.form.data.forward(np.ones(self.problem.shape))
         return image, self.form.data.backward(image)
 
-    def run(self, p: Array, q: Array, m: Array) -> Repaired:
-        """The best feasible point found near ``(p, q, m)``."""
+    def run(self, p: Array, q: Array, m: Array, objective: float, wanted: float) -> Repaired:
+        """The best feasible point found near ``(p, q, m)``; no polishing where it cannot give the gap ``wanted``."""
         p, q, m = (v.astype(np.float64) for v in (p, q, m))
         p, rest = self._balance_means(p, m)
         f = self.form.tv.f
         first = self._on_constraint(q, rest)
         scale = f.dual_scale(first)
-        if HOPELESS < scale < GOOD:
+        dual_value = _DualValue(self.form.data, self.problem, p, m)
+        s, bound = dual_value.best(scale)
+        if scale < GOOD and wanted < objective - bound <= REACH * wanted:
             polished = self._on_constraint(self._polish(q, rest, scale), rest)
             if f.dual_scale(polished) > scale:
                 first, scale = polished, f.dual_scale(polished)
-        s, bound = _DualValue(self.form.data, self.problem, p, m).best(scale)
+                s, bound = dual_value.best(scale)
         return Repaired(bound, s * p, s * first, s * m, scale)
 
     def _polish(self, q: Array, rest: Array, scale: float) -> Array:
