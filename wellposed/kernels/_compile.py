@@ -45,7 +45,10 @@ FASTMATH = {"reassoc", "contract", "arcp", "nsz", "afn"}
 
 _one_region_at_a_time = threading.Lock()
 
-_REAL = {np.dtype(np.float32): types.float32, np.dtype(np.float64): types.float64}
+_REAL: dict[np.dtype[Any], types.Type] = {
+    np.dtype(np.float32): types.float32,
+    np.dtype(np.float64): types.float64,
+}
 
 
 class Kernel:
@@ -88,7 +91,7 @@ class Kernel:
             cache=True,
         )(_named(self.function, "threads" if parallel else "serial"))
         self._compiled[dtype, parallel] = compiled
-        return compiled  # type: ignore[no-any-return]
+        return compiled
 
 
 def kernel(
@@ -118,7 +121,11 @@ def _numba_type(code: str, real: types.Type) -> types.Type:
 def _named(function: Callable[..., None], suffix: str) -> FunctionType:
     """A copy under another name: the disk cache tells functions apart by name, not by options."""
     copy = FunctionType(
-        function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__
+        function.__code__,
+        function.__globals__,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
     )
     copy.__qualname__ = f"{function.__qualname__}_{suffix}"
     copy.__module__ = function.__module__

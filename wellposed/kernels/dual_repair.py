@@ -1,4 +1,4 @@
-"""Passes of the Douglas-Rachford steps that bring a dual field of an image into its balls (`solvers.repair`)."""
+"""Passes of the Douglas-Rachford steps that bring a dual field of an image into its balls."""
 
 from __future__ import annotations
 

@@ -76,6 +76,8 @@ def gather(constant: Any, force: Any, push: Any, out: Any) -> None:
     for i in prange(n):
         above, before = max(i - 1, 0), out.dtype.type(i > 0)
         for j in range(m):
-            out[i, j] = constant[i, j] + push[i, j] - force[0, i, j] - force[1, i, j] + before * force[0, above, j]
+            out[i, j] = (
+                constant[i, j] + push[i, j] - force[0, i, j] - force[1, i, j] + before * force[0, above, j]
+            )
         for j in range(1, m):
             out[i, j] += force[1, i, j - 1]

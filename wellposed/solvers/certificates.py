@@ -64,13 +64,19 @@ def certify(
         for t in problem.terms:
             gradient = gradient + t.backward(t.f.gradient(t.forward(x)))
         value = arrays.inner(gradient, gradient) / (2 * mu)
-        return Proof(Certificate("strong convexity", value, scale, objective, objective - value, f"mu = {mu:g}"), ())
+        return Proof(
+            Certificate("strong convexity", value, scale, objective, objective - value, f"mu = {mu:g}"), ()
+        )
     return None
 
 
 def has_gap(problem: Problem) -> bool:
     """Whether all conjugates are known, so that a duality gap can be computed."""
-    return problem.convex and problem.simple.traits.conjugate and all(t.f.traits.conjugate for t in problem.terms)
+    return (
+        problem.convex
+        and problem.simple.traits.conjugate
+        and all(t.f.traits.conjugate for t in problem.terms)
+    )
 
 
 def strong_convexity(problem: Problem) -> float:
@@ -83,7 +89,7 @@ def strong_convexity(problem: Problem) -> float:
 def lower_bound(
     problem: Problem, objective: float, y: tuple[Array, ...], wanted: float
 ) -> tuple[float, str, tuple[Array, ...]]:
-    """The dual value at ``y`` (in the domains of the conjugates), a note, and the feasible point it was taken at."""
+    """The dual value at ``y``, which is in the domains of the conjugates; a note; the feasible point taken."""
     G = problem.simple
     w = _residual(problem, y)
     value = G._conjugate(w)
@@ -167,15 +173,21 @@ def verify(objective: Functional, result: Result) -> Certificate:
     proof = certify(problem, variable, value, result.dual or None)
     if proof is not None and math.isfinite(proof.certificate.value):
         return proof.certificate
-    return Certificate("fixed-point residual", math.inf, 1.0, value, note="no finite dual bound from this dual point")
+    return Certificate(
+        "fixed-point residual", math.inf, 1.0, value, note="no finite dual bound from this dual point"
+    )
 
 
 def _check_dual(problem: Problem, dual: Duals) -> None:
     if dual and len(dual) != len(problem.terms):
-        raise ValueError(f"the result has {len(dual)} dual variables, the objective {len(problem.terms)} terms")
+        raise ValueError(
+            f"the result has {len(dual)} dual variables, the objective {len(problem.terms)} terms"
+        )
     for t, y in zip(problem.terms, dual, strict=False):
         if y is None:
             continue
         if tuple(y.shape) != t.range_shape(problem.shape):
-            raise ValueError(f"a dual variable has shape {tuple(y.shape)}, {t} needs {t.range_shape(problem.shape)}")
+            raise ValueError(
+                f"a dual variable has shape {tuple(y.shape)}, {t} needs {t.range_shape(problem.shape)}"
+            )
         arrays.check_finite(y, "a dual variable")

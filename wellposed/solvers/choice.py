@@ -74,7 +74,9 @@ def _no_smooth_prox(p: Problem) -> str:
 def _unbounded_slope(p: Problem) -> str:
     """Such a term may end at a border, which its proximal map respects and a gradient step does not."""
     steep = [t for t in p.terms if t.f.traits.prox and t.f.traits.lipschitz == math.inf]
-    return f"{steep[0]} has no Lipschitz gradient, and a proximal map that can be used instead" if steep else ""
+    return (
+        f"{steep[0]} has no Lipschitz gradient, and a proximal map that can be used instead" if steep else ""
+    )
 
 
 def _not_closed(p: Problem) -> str:
@@ -118,6 +120,8 @@ def _no_tv_form(p: Problem) -> str:
     form = tv_form(p)
     if isinstance(form, str):
         return form
+    if form.tv.f.traits.smooth:
+        return f"{form.tv.f} is smooth, which other solvers make more of"
     return "" if form.data.f.traits.quadratic else f"{form.data.f} is not quadratic"
 
 
@@ -337,5 +341,3 @@ def _certificate(p: Problem) -> str:
     if p.convex and smooth_all and certificates.strong_convexity(p) > 0:
         return "strong convexity"
     return "fixed-point residual"
-
-

@@ -79,7 +79,7 @@ def _channel_axis(norm: L1 | L21, D: Gradient, shape: tuple[int, ...]) -> int | 
     return rest[0] if len(rest) == 1 and joined and len(shape) <= 4 else None
 
 
-def _weights(norm: L1 | L21, shape: tuple[int, ...], channel: int) -> Array | None | str:
+def _weights(norm: L1 | L21, shape: tuple[int, ...], channel: int) -> Array | str | None:
     if norm.weights is None:
         return None
     grid = tuple(n for k, n in enumerate(shape) if k != channel)
@@ -165,7 +165,9 @@ class Denoising:
         primal, lower = (f.a * value + f.constant for value in tv.gap(state))
         scale = max(abs(primal), self.problem.scale_floor)
         certificate = Certificate("duality gap", max(primal - lower, 0.0), scale, primal, lower)
-        return Proof(certificate, lambda: (np.asarray(f.a, state.b.dtype) * self._from_kernel(tv.dual(state), 1),))
+        return Proof(
+            certificate, lambda: (np.asarray(f.a, state.b.dtype) * self._from_kernel(tv.dual(state), 1),)
+        )
 
     def residual(self, state: tv.RofState) -> tuple[float, float]:
         """Not needed, since there is always a gap."""

@@ -200,7 +200,9 @@ class Monitor:
         self, x: Array, objective: float, dual: Duals | Proof | None, residual: Residual
     ) -> Certificate:
         best = self.best
-        proof = dual if isinstance(dual, Proof) else certify(self.problem, x, objective, dual, self.control.tol)
+        proof = (
+            dual if isinstance(dual, Proof) else certify(self.problem, x, objective, dual, self.control.tol)
+        )
         if proof is not None and proof.certificate.lower_bound > best.lower_bound:
             best.lower_bound, best.kind = proof.certificate.lower_bound, proof.certificate.kind
             best.note = proof.certificate.note

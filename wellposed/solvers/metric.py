@@ -38,7 +38,7 @@ from wellposed.solvers.result import Certificate
 from wellposed.solvers.tv_form import TVForm, tv_form
 
 PENALTY = 100.0
-"""The penalty of the inner problem on ``D x``: this over the range of the image, times the weight of the norm."""
+"""The inner penalty on ``D x``: this over the range of the image, times the weight of the norm."""
 
 SHRINK = 0.97
 """Factor on ``B`` after a step that it dominated."""
@@ -102,7 +102,9 @@ class MetricFISTA:
         """The step rule with its constants."""
         known = self.form.data.K is None or self.form.data.K.gram_symbol() is not None
         source = "the operator's spectrum" if known else "the squared norm"
-        return f"metric B from {source} in the cosine basis, kept above A*A by a check; {self.steps} inner steps"
+        return (
+            f"metric B from {source} in the cosine basis, kept above A*A by a check; {self.steps} inner steps"
+        )
 
     def start(self, x0: Array | None, dual0: Any) -> State:
         """Begin at ``x0``, or at the unconstrained minimiser of the quadratic model at zero."""

@@ -136,7 +136,18 @@ class Inner:
 
             low, high = self._interval
             buffers = (split.y, split.s, split.force, split.push, split.v)
-            split_tv.split(z, d, self._radius, *buffers, RELAXATION, self.r1, self.r2, low, high, int(self.form.isotropic))
+            split_tv.split(
+                z,
+                d,
+                self._radius,
+                *buffers,
+                RELAXATION,
+                self.r1,
+                self.r2,
+                low,
+                high,
+                int(self.form.isotropic),
+            )
             return
         D, a = self.form.gradient, RELAXATION
         Dz = D(z)
@@ -147,4 +158,3 @@ class Inner:
             t = a * (z + d) + split.s
             split.v = self.problem.simple.prox(t, 1 / self.r2)
             split.s, split.push = t - a * split.v, self.r2 * (2 * split.v - t - z)
-

@@ -85,7 +85,9 @@ class PrimalDual:
         norms = ", ".join(f"{math.sqrt(s):.6g}" for s in self._squares)
         rule = f"sigma_i = omega/||K_i||^2 with ||K_i|| = {norms}; 1/tau = {len(self.blocks)} omega"
         rule += f" + {self._lipschitz:.6g}" if self.smooth_terms else ""
-        return rule + ("; accelerated by strong convexity" if self._mu > 0 else "; omega balanced along the run")
+        return rule + (
+            "; accelerated by strong convexity" if self._mu > 0 else "; omega balanced along the run"
+        )
 
     def start(self, x0: Array | None, dual0: Any) -> State:
         """Begin at ``x0`` or zero with the given duals or zero."""
@@ -96,9 +98,7 @@ class PrimalDual:
         images = smooth.images((*self.blocks, *self.smooth_terms), x)
         pulled = smooth.pull_back(self.blocks, y)
         omega = self._mu if self._mu > 0 else self._first_balance(x, images)
-        return State(
-            x, y, images, pulled, omega, self._tau(omega), x, y, 10, 0, math.inf, 1.0
-        )
+        return State(x, y, images, pulled, omega, self._tau(omega), x, y, 10, 0, math.inf, 1.0)
 
     def _first_balance(self, x: Array, images: Arrays) -> float:
         """Typical size of slopes over that of ``x``, from the terms whose minimum is away from zero."""
@@ -116,8 +116,20 @@ class PrimalDual:
 
     def advance(self, state: State, count: int) -> None:
         """Take ``count`` steps."""
-        for _ in range(count):
+        for k in range(count):
+            before = (state.x, state.y, state.tau, state.omega)
             self._step(state)
+            if k == count - 1:
+                self._measure(state, *before)
+
+    def _measure(self, s: State, x: Array, y: Arrays, tau: float, omega: float) -> None:
+        """Set the residual: the length of a step in the metric of the steps."""
+        moved = arrays.norm(s.x - x) ** 2 / tau
+        length = arrays.norm(s.x) ** 2 / tau
+        for new, old, square in zip(s.y, y, self._squares, strict=True):
+            moved += arrays.norm(new - old) ** 2 * square / omega
+            length += arrays.norm(new) ** 2 * square / omega
+        s.residual, s.scale = math.sqrt(moved), max(math.sqrt(length), 1e-300)
 
     def _step(self, s: State) -> None:
         p = self.problem
@@ -131,15 +143,15 @@ class PrimalDual:
         theta = 1 / math.sqrt(1 + 2 * self._mu * s.tau) if self._mu > 0 else 1.0
         tau, omega = (s.tau * theta, s.omega / theta) if self._mu > 0 else (s.tau, s.omega)
         y = []
-        for t, dual, new, old, square in zip(self.blocks, s.y, images[:m], s.images[:m], self._squares, strict=True):
+        for t, dual, new, old, square in zip(
+            self.blocks, s.y, images[:m], s.images[:m], self._squares, strict=True
+        ):
             sigma = omega / square
             v = dual + sigma * (new + theta * (new - old))
             y.append(v - sigma * t.f.prox(v / sigma, 1 / sigma))
-        moved = arrays.norm(x - s.x) ** 2 / s.tau
         s.x, s.images = x, images
         s.pulled = smooth.pull_back(self.blocks, tuple(y))
         s.y, s.tau, s.omega = tuple(y), tau, omega
-        s.residual = math.sqrt(moved)
         s.count += 1
         if s.count >= s.next_balance and self._mu == 0:
             self._balance(s)
@@ -165,8 +177,8 @@ class PrimalDual:
         return tuple(by_term.get(id(t)) for t in self.problem.terms)
 
     def residual(self, state: State) -> tuple[float, float]:
-        """Length of the last primal step, against that of the variable, in the metric of the steps."""
-        return state.residual, max(arrays.norm(state.x) / math.sqrt(state.tau), 1e-300)
+        """Length of the last step, against that of the variables, in the metric of the steps."""
+        return state.residual, state.scale
 
     def observe(self, state: State, certificate: Certificate) -> None:
         """Nothing to adapt beyond the balance."""

@@ -29,7 +29,7 @@ from scipy.fft import dctn, idctn
 
 from wellposed import arrays
 from wellposed.arrays import Array
-from wellposed.functionals._base import Weighted
+from wellposed.functionals._base import Functional, Weighted
 from wellposed.functionals.datafits import LeastSquares
 from wellposed.functionals.indicators import NonNegative
 from wellposed.operators.calculus import laplacian_symbol
@@ -113,20 +113,38 @@ class Repair:
         return image, self.form.data.backward(image)
 
     def run(self, p: Array, q: Array, m: Array, objective: float, wanted: float) -> Repaired:
-        """The best feasible point found near ``(p, q, m)``; no polishing where it cannot give the gap ``wanted``."""
+        """The best feasible point near ``(p, q, m)``, polished where that may give the gap ``wanted``."""
         p, q, m = (v.astype(np.float64) for v in (p, q, m))
         p, rest = self._balance_means(p, m)
         f = self.form.tv.f
         first = self._on_constraint(q, rest)
         scale = f.dual_scale(first)
-        dual_value = _DualValue(self.form.data, self.problem, p, m)
-        s, bound = dual_value.best(scale)
+        s, bound = self._value(p, first, m, scale)
         if scale < GOOD and wanted < objective - bound <= REACH * wanted:
             polished = self._on_constraint(self._polish(q, rest, scale), rest)
             if f.dual_scale(polished) > scale:
                 first, scale = polished, f.dual_scale(polished)
-                s, bound = dual_value.best(scale)
+                s, bound = self._value(p, first, m, scale)
         return Repaired(bound, s * p, s * first, s * m, scale)
+
+    def _value(self, p: Array, q: Array, m: Array, limit: float) -> tuple[float, float]:
+        """The scale up to ``limit`` at which ``(p, q, m)`` has the largest dual value, and that value."""
+        data, tv, G = self.form.data.f, self.form.tv.f, self.problem.simple
+
+        def value(scale: float) -> float:
+            parts = data._conjugate(scale * p), tv._conjugate(scale * q), G._conjugate(scale * m)
+            return -math.inf if math.inf in parts else -math.fsum(parts)
+
+        candidates = [limit, 0.999 * limit, 0.99 * limit]
+        if data.traits.quadratic and tv.traits.homogeneous:
+            # A parabola through 0 where the conjugate of G is homogeneous; else only a good guess.
+            end, half = value(limit), value(0.5 * limit)
+            bend = 4 * half - 2 * end
+            candidates = [
+                limit,
+                min(max(limit * (4 * half - end) / (2 * bend), 0.0), limit) if bend > 0 else limit,
+            ]
+        return max(((s, value(s)) for s in candidates), key=lambda pair: pair[1])
 
     def _polish(self, q: Array, rest: Array, scale: float) -> Array:
         """The field nearest to its balls among those that Douglas-Rachford steps from ``q`` come by."""
@@ -190,30 +208,6 @@ class Repair:
         return np.ascontiguousarray(idctn(waves, norm="ortho", overwrite_x=True, workers=workers))
 
 
-class _DualValue:
-    """The dual objective on the ray ``s (p, q, m)``, where ``q`` is in its balls."""
-
-    def __init__(self, data: Term, problem: Problem, p: Array, m: Array):
-        self.f, self.G, self.p, self.m = data.f, problem.simple, p, m
-
-    def __call__(self, scale: float) -> float:
-        return -(self.f._conjugate(scale * self.p) + self.G._conjugate(scale * self.m))
-
-    def best(self, limit: float) -> tuple[float, float]:
-        """The scale up to ``limit`` with the largest dual value, and that value."""
-        at_limit = self(limit)
-        if self.f.traits.quadratic:
-            # A parabola through 0, but for the part of G, which is homogeneous for all constraints here.
-            half = self(0.5 * limit)
-            curvature = 4 * half - 2 * at_limit
-            peak = limit * (4 * half - at_limit) / (2 * curvature) if curvature > 0 else limit
-            scale = min(max(peak, 0.0), limit)
-            value = self(scale)
-            return (scale, value) if value > at_limit else (limit, at_limit)
-        scales = limit * np.linspace(0.9, 1.0, 6)
-        return max(((float(s), self(float(s))) for s in scales), key=lambda pair: pair[1])
-
-
 # --- auxiliary fields -----------------------------------------------------------------------------
 
 
@@ -247,9 +241,10 @@ def _mass_bound(problem: Problem, objective: float, y: tuple[Array, ...], w: Arr
     if not isinstance(problem.simple, NonNegative) or any(_lowest(t) is None for t in problem.terms):
         return None
     for t in problem.terms:
-        f, c = t.f, 1.0
+        f: Functional = t.f
+        c = 1.0
         while isinstance(f, Weighted):
-            f, c = f.f, c * f.c
+            c, f = c * f.c, f.f
         if not (isinstance(f, LeastSquares) and f.weights is None and c > 0):
             continue
         if t.K is not None and not t.K.nonnegative:

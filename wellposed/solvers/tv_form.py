@@ -2,8 +2,8 @@ r"""Problems of the form *smooth data fit + a norm of the gradient + something s
 
 .. math:: \min_x \; f(A x) + \varphi(D x) + G(x)
 
-with ``f`` smooth, ``D`` the gradient along all axes and :math:`\varphi` a weighted L1 or L21 norm.
-Total variation, isotropic or not, weighted or not, with any constraint that has a projection.
+with ``f`` smooth, ``D`` the gradient along all axes and :math:`\varphi` a weighted L1 or L21 norm,
+smoothed or not: total variation of all kinds, with any constraint that has a projection.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from wellposed.arrays import Array, is_numpy_array
 from wellposed.functionals._base import Functional, Weighted
 from wellposed.functionals.norms import L1, L21
+from wellposed.functionals.smoothed import SmoothedL21
 from wellposed.operators.calculus import Gradient
 from wellposed.solvers.problem import Problem, Term
 
@@ -42,18 +43,18 @@ class TVForm:
         return (p, q) if self.data_index < self.tv_index else (q, p)
 
     @cached_property
-    def norm(self) -> tuple[float, L1 | L21]:
+    def norm(self) -> tuple[float, L1 | L21 | SmoothedL21]:
         """The number in front of the norm of the gradient, and the norm."""
         weight, f = 1.0, self.tv.f
         while isinstance(f, Weighted):
             weight, f = weight * f.c, f.f
-        assert isinstance(f, (L1, L21))
+        assert isinstance(f, (L1, L21, SmoothedL21))
         return weight, f
 
     @property
     def isotropic(self) -> bool:
         """Whether the norm of a difference is Euclidean."""
-        return isinstance(self.norm[1], L21)
+        return not isinstance(self.norm[1], L1)
 
     @property
     def mean_weight(self) -> float:
@@ -63,10 +64,10 @@ class TVForm:
         return weight if w is None else weight * max(float(np.mean(w)), 1e-3 * float(np.max(w)), 1e-300)
 
     def plane_radius(self, dtype: Any) -> Array | None:
-        """The weight at each pixel of an image, as the fused loops take it; ``None`` where they do not apply."""
+        """The weight at each pixel of an image for the fused loops, ``None`` where they do not apply."""
         weight, norm = self.norm
         shape = self.gradient.domain_shape
-        if len(shape) != 2:
+        if len(shape) != 2 or isinstance(norm, SmoothedL21):
             return None
         if norm.weights is None:
             return np.full(shape, weight, dtype)
@@ -100,4 +101,4 @@ def _is_tv(t: Term, ndim: int) -> bool:
             return False
         f = f.f
     # The axes of an L21 norm tell vectorial TV (which is not over all axes) from plain TV.
-    return isinstance(f, (L1, L21)) and isinstance(t.K, Gradient) and len(t.K.axes) == ndim
+    return isinstance(f, (L1, L21, SmoothedL21)) and isinstance(t.K, Gradient) and len(t.K.axes) == ndim
