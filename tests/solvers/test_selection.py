@@ -303,7 +303,7 @@ def test_auto_says_which_rule_and_why(blurred):
     assert wp.choose(objective, WEIGHT).note.startswith("gcv, which")
 
 
-def test_auto_takes_sure_for_denoising_and_whiteness_for_images_behind_operators(steps):
+def test_auto_goes_by_the_operator_and_by_what_is_known(steps):
     _, noisy = steps
     plain = wp.LeastSquares(None, noisy) + WEIGHT * wp.TotalVariation()
     assert wp.choose(plain, WEIGHT, noise_level=0.1, count=3).rule == "sure"
@@ -311,7 +311,12 @@ def test_auto_takes_sure_for_denoising_and_whiteness_for_images_behind_operators
     kernel = np.outer([1, 2, 1], [1, 2, 1]) / 16
     blur = wp.operators.Convolution(kernel, noisy.shape, boundary="reflect")
     blurred = wp.LeastSquares(blur, noisy) + WEIGHT * wp.SquaredL2()
-    assert wp.choose(blurred, WEIGHT, count=3).rule == "residual-whiteness"
+    assert wp.choose(blurred, WEIGHT, count=3).rule == "gcv"
+    assert wp.choose(blurred, WEIGHT, noise_level=0.1, count=3).rule == "upre"
+    scan = wp.operators.ParallelBeam((16, 16), np.linspace(0, 3, 9), n_detectors=20)
+    sinogram = scan(noisy[:16, :16]) + np.random.default_rng(0).normal(size=(9, 20))
+    scanned = wp.LeastSquares(scan, sinogram) + WEIGHT * wp.SquaredL2()
+    assert wp.choose(scanned, WEIGHT, count=3).rule == "residual-whiteness"
 
 
 def test_lcurve_finds_the_corner_of_tikhonov(blurred):

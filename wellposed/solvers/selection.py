@@ -172,8 +172,11 @@ def choose(
     nearest = path.nearest(value)
     start = None if nearest is None else nearest.result
     result = minimize(chosen, x0=start, tol=tol, progress=False, **options)
-    note = "; ".join(part for part in (why, about_noise, about_range, remark) if part)
-    return Choice(value, chosen, result, search.curve(), picked.name, level, note)
+    curve = search.curve()
+    short = sum(r.status not in ("converged", "stationary") for r in curve)
+    about_solves = f"{short} of {len(curve)} solves ended before their tolerance" if short else ""
+    note = "; ".join(part for part in (why, about_noise, about_range, about_solves, remark) if part)
+    return Choice(value, chosen, result, curve, picked.name, level, note)
 
 
 def _rule(name: str, data: DataTerm, noise_level: float | None) -> tuple[Rule, str]:
@@ -194,10 +197,12 @@ def _automatic(data: DataTerm, noise_level: float | None) -> tuple[Rule, str]:
         name = "sure" if data.A is None else "upre"
         return RULES[name], f"{name}, since the noise level is known"
     image = sum(n > 3 for n in data.fit.b.shape) >= 2
-    if image and not (data.least_squares and data.A is None):
-        return RULES["residual-whiteness"], "residual-whiteness, since the data are an image or a sinogram"
-    if data.least_squares:
+    if data.least_squares and (data.A is None or data.A.domain_shape == data.A.range_shape or not image):
         return RULES["gcv"], "gcv, which needs no noise level"
+    if image:
+        squares = data.least_squares
+        why = "one solve a weight is enough" if squares else "the data fit is no sum of squares"
+        return RULES["residual-whiteness"], f"residual-whiteness, since {why}"
     return RULES["lcurve"], "lcurve, since the data fit is no sum of squares and the data are no image"
 
 

@@ -22,8 +22,8 @@ from wellposed.solvers.selection_data import DataTerm, WeightedTerm, data_term, 
 LEAST_SHARE = 0.03
 """The tolerance shrinks by no more than this factor where the data fit is a small part of the objective."""
 
-QUIET_LOOKS = 5
-"""A solve ends when the objective has fallen by less than a hundredth of the tolerance over so many looks."""
+QUIET_LOOKS = 20
+"""After so many looks, a solve ends if half of them brought less than a hundredth of the tolerance."""
 
 PERTURBATION = 0.5
 """Size of the change of the data behind a Monte-Carlo trace, in noise levels."""
@@ -199,8 +199,8 @@ def _until_quiet(tol: float) -> Callable[[Info], bool]:
 
     def go_on(info: Info) -> bool:
         seen.append(info.objective)
-        if len(seen) <= QUIET_LOOKS or not math.isfinite(info.objective):
+        if len(seen) < QUIET_LOOKS or not math.isfinite(info.objective):
             return True
-        return seen[-1 - QUIET_LOOKS] - info.objective > 0.01 * tol * abs(info.objective)
+        return seen[len(seen) // 2] - info.objective > 0.01 * tol * abs(info.objective)
 
     return go_on
