@@ -12,7 +12,7 @@ accuracy by a few warm-started steps (`metric_inner`) that do not apply ``A``.
 
 ``B`` must dominate the Hessian along each step: :math:`\|A d\|_W^2 \le \langle d, B d\rangle`, which
 is checked at no cost. A step that breaks this is kept, but ``B`` grows and momentum starts again;
-while it holds, ``B`` shrinks slowly. Momentum and restart are those of FISTA in the metric ``B``. No
+while it holds, ``B`` shrinks slowly, and ever less. Momentum and restart are those of FISTA in the metric ``B``. No
 rate is proven for this; the duality gap, computed from an exactly feasible dual point, vouches for
 the result.
 """
@@ -40,8 +40,8 @@ from wellposed.solvers.tv_form import TVForm, tv_form
 PENALTY = 100.0
 """The inner penalty on ``D x``: this over the range of the image, times the weight of the norm."""
 
-SHRINK = 0.97
-"""Factor on ``B`` after a step that it dominated."""
+SHRINK = 0.03
+"""Share by which ``B`` shrinks after a step that it dominated; halved with each step that it did not."""
 
 GROW_AT_MOST = 2.0
 
@@ -59,6 +59,7 @@ class State:
     r1: float  # inner penalty on D x
     r2: float  # inner penalty on x
     t: float  # momentum counter
+    shrink: float  # share by which B shrinks while it dominates
     moved: float  # length of the last step in the metric
 
 
@@ -119,7 +120,7 @@ class MetricFISTA:
         r2 = 0.0 if isinstance(p.simple, Zero) else float(np.median(self._symbol))
         q = None if not dual0 else dual0[self.form.tv_index]
         split = Inner(p, self.form, self._symbol, r1, r2, self.steps).start(x, q)
-        return State(x, Ax, x, Ax, tuple(vars(split).values()), 1.0, r1, r2, 1.0, math.inf)
+        return State(x, Ax, x, Ax, tuple(vars(split).values()), 1.0, r1, r2, 1.0, SHRINK, math.inf)
 
     def _metric_inner(self, a: Array, b: Array) -> float:
         waves = dctn(a, norm="ortho")
@@ -144,7 +145,11 @@ class MetricFISTA:
         violated = curvature > allowed and arrays.norm(Ad) > rounding
         uphill = self._metric_inner(d, x - s.x) < 0
         s.moved = math.sqrt(max(allowed, 0.0))
-        s.c *= min(1.05 * curvature / max(allowed, 1e-300), GROW_AT_MOST) if violated else SHRINK
+        if violated:
+            s.c *= min(1.05 * curvature / max(allowed, 1e-300), GROW_AT_MOST)
+            s.shrink /= 2
+        else:
+            s.c *= 1 - s.shrink
         t = 1.0 if violated or uphill else s.t
         t_next = (1 + math.sqrt(1 + 4 * t * t)) / 2
         beta = (t - 1) / t_next
