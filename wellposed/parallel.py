@@ -73,7 +73,7 @@ def map_tasks(
     Raises
     ------
     TaskError
-        As soon as a task fails; tasks that have not begun are given up.
+        As soon as a task fails; tasks that have not begun are given up. Ctrl-C comes through as it is.
     ValueError
         If ``workers`` is no positive integer.
 
@@ -136,7 +136,10 @@ def _in_processes(function: Callable[[T], R], tasks: Sequence[T], count: int) ->
     try:
         for future in as_completed(places):
             index = places[future]
-            if (error := future.exception()) is not None:
+            error = future.exception()
+            if isinstance(error, KeyboardInterrupt):
+                raise error
+            if error is not None:
                 raise _failed(index, tasks, error) from error
             yield index, future.result()
     finally:

@@ -86,6 +86,23 @@ def test_ctrl_c_leaves_the_best_image_marked(scan: Path, tmp_path: Path) -> None
     assert np.isfinite(tifffile.imread(output)).all()
 
 
+def test_ctrl_c_while_the_weight_is_chosen(scan: Path, tmp_path: Path) -> None:
+    """The image belongs to a weight that nobody chose, however good its certificate: it is marked."""
+    output, checkpoint = tmp_path / "r.tif", tmp_path / "c.npz"
+    process = start(str(scan), "--size", "160", "-o", str(output), "--checkpoint", str(checkpoint))
+    assert process.stderr is not None
+    while "choosing the weight" not in process.stderr.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "note: interrupted by Ctrl-C while the weight was chosen" in err
+    with tifffile.TiffFile(output) as file:
+        assert json.loads(file.pages.first.description)["status"] == "interrupted"
+    # Nothing is kept that a resumed run would take for a choice.
+    assert list(tmp_path.glob("c.npz*")) == []
+
+
 def test_checkpoints_are_not_overwritten_or_mixed_up(
     scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -25,14 +25,20 @@ _SECONDS_BETWEEN_LINES = 2.0
 class Interrupt:
     """Ctrl-C as a request: the first one asks the work to end well, the second one ends it at once.
 
+    Parameters
+    ----------
+    quiet : bool
+        Do not acknowledge the request on standard error.
+
     Attributes
     ----------
     requested : bool
         True once Ctrl-C was pressed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, quiet: bool = False) -> None:
         self.requested = False
+        self._quiet = quiet
 
     @contextmanager
     def listening(self) -> Iterator[Interrupt]:
@@ -50,7 +56,8 @@ class Interrupt:
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
-        sys.stderr.write("\nstopping; the best image so far will be written (press again to give up)\n")
+        if not self._quiet:
+            sys.stderr.write("\nstopping; the best image so far will be written (press again to give up)\n")
 
 
 def fraction_done(first: float, now: float, tol: float) -> float:

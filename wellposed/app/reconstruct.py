@@ -179,7 +179,7 @@ def _checkpoint(request: Request, task: Task, scan: Scan) -> CheckpointFile | No
 def _one_slice(task: Task) -> Outcome:
     """Reconstruct a slice in a process of its own."""
     console = Console(quiet=True)
-    with Interrupt().listening() as interrupt:
+    with Interrupt(quiet=True).listening() as interrupt:
         return scan_task.reconstruct(
             task, scan_task.prepare(task, task.source.open(), console), console, interrupt
         )
@@ -218,10 +218,14 @@ def _other_slices(
                 map_tasks(_one_slice, tasks, workers=request.workers, progress=keep)
             except _Enough:
                 pass  # what is finished is in `outcomes`; the note on the volume names what is missing
-            except TaskError as error:
-                if isinstance(error.__cause__, InputError):
+            except (TaskError, KeyboardInterrupt) as error:
+                # Ctrl-C in a terminal reaches the other processes too, and may end some of them.
+                if interrupt.requested:
+                    pass
+                elif isinstance(error.__cause__, InputError):
                     raise error.__cause__ from error
-                raise
+                else:
+                    raise
     volume = np.full((len(rows), *first.image.shape), np.nan, first.image.dtype)
     for row, outcome in outcomes.items():
         volume[row - rows.start] = outcome.image

@@ -250,6 +250,7 @@ def solve(
     timings: dict[str, float] = {}
     start: Any = None
     known = None if checkpoint is None else checkpoint.weight
+    cut, fresh = False, checkpoint is not None
     with warnings.catch_warnings():
         # What a warning says is told by the status of the result, in the report and on the screen.
         warnings.simplefilter("ignore", _convergence_warning())
@@ -261,19 +262,22 @@ def solve(
             begun = time.perf_counter()
             choice = _choose(build if search is None else search.build, options, console, interrupt)
             timings["choose the weight"] = time.perf_counter() - begun
+            cut = interrupt.requested
+            fresh = fresh and not cut
             weight = choice.value
             start = choice.result if search is None else search.enlarge(choice.result.x)
             about = choice.note if search is None else f"{search.note}; {choice.note}"
             chosen_by = f"{choice.solves} weights tried by the rule {choice.rule}; {about}"
+        if cut:
+            # A weight that nobody chose is nothing to resume with.
+            checkpoint = None
         if checkpoint is not None and known is None:
             checkpoint.remember(weight, chosen_by)
         begun = time.perf_counter()
         objective = build(weight)
-        result = _minimize(
-            objective, start if checkpoint is None else None, options, console, interrupt, checkpoint
-        )
+        result = _minimize(objective, None if fresh else start, options, console, interrupt, checkpoint)
         timings["solve"] = time.perf_counter() - begun
-    return _solution(result, weight, chosen_by, options, interrupt, timings)
+    return _solution(result, weight, chosen_by, options, interrupt, timings, cut)
 
 
 def _convergence_warning() -> type[Warning]:
@@ -348,11 +352,16 @@ def _solution(
     options: Options,
     interrupt: Interrupt,
     timings: dict[str, float],
+    cut: bool,
 ) -> Solution:
     reached = result.converged and result.certificate.relative <= options.tol
-    early = not reached and (interrupt.requested or result.status in _UNSETTLED)
+    early = cut or (not reached and (interrupt.requested or result.status in _UNSETTLED))
     notes: tuple[str, ...] = ()
-    if early:
+    if cut:
+        notes = (
+            "interrupted by Ctrl-C while the weight was chosen: the image is for the best weight so far",
+        )
+    elif early:
         notes = ("interrupted by Ctrl-C: this is the best image so far, not the end of the run",)
     elif not result.converged:
         notes = (f"{result.message} ({result.certificate})",)
