@@ -20,7 +20,7 @@ from wellposed.solvers.selection_data import data_term, weighted_term
 from wellposed.solvers.selection_range import largest_weight
 from wellposed.solvers.selection_rules import RULES
 
-MAX_ITER = 500
+MAX_ITER = 200
 """Of each solve: enough for the PSNR, if not always for the certificate."""
 
 TASKS = ("denoising", "deblurring", "ct")

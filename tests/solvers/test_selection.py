@@ -222,6 +222,18 @@ def test_data_of_weight_zero_do_not_count(steps):
     assert squares == pytest.approx(0.1**2 * np.sum(seen), rel=0.05)
 
 
+def test_data_behind_a_mask_do_not_count(steps, rng):
+    clean, noisy = steps
+    mask = rng.uniform(size=noisy.shape) < 0.6
+    objective = wp.LeastSquares(wp.operators.Mask(mask), mask * noisy) + WEIGHT * wp.TotalVariation()
+    choice = wp.choose(objective, WEIGHT, "discrepancy", noise_level=0.1)
+    assert np.sum(mask * (choice.result.x - noisy) ** 2) == pytest.approx(0.01 * np.sum(mask), rel=0.05)
+    with pytest.raises(ValueError, match="masked data"):
+        wp.choose(objective, WEIGHT, "upre")
+    automatic = wp.choose(objective, WEIGHT)
+    assert np.mean((automatic.result.x - clean) ** 2) < 0.5 * 0.01
+
+
 def test_each_solve_starts_from_its_neighbour(rng):
     n = 40
     A = wp.operators.Matrix(rng.normal(size=(60, n)))

@@ -217,6 +217,8 @@ def _noise_level(rule: Rule, data: DataTerm, given: float | None) -> tuple[float
     if data.weights is not None:
         return 1.0, "weights taken as inverse variances of the noise"
     try:
+        if data.seen is not None:
+            raise ValueError("the noise level cannot be estimated from masked data: give noise_level")
         level = estimate_noise(data.fit.b)
     except ValueError:
         if rule.noise:

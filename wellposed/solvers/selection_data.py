@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -45,12 +46,23 @@ class DataTerm:
         """The weights of the squares."""
         return self.fit.weights if isinstance(self.fit, LeastSquares) else None
 
+    @cached_property
+    def seen(self) -> np.ndarray | None:
+        """Which data count: not those of weight 0, nor those that the operator leaves at 0 (a mask's)."""
+        seen = np.ones(tuple(self.fit.b.shape), bool)
+        if self.weights is not None:
+            seen &= arrays.to_host(self.weights) > 0
+        if self.A is not None:
+            x = np.random.default_rng(0).normal(size=self.A.domain_shape)
+            like = arrays.zeros((), self.fit.b, arrays.real_dtype(self.fit.b))
+            Ax = self.predict(arrays.from_host(x.astype(arrays.to_host(like).dtype), like))
+            seen &= (arrays.to_host(Ax) != 0) | (arrays.to_host(self.fit.b) != 0)
+        return None if seen.all() else seen
+
     @property
     def count(self) -> int:
-        """Number of data, without those of weight 0."""
-        if self.weights is None:
-            return math.prod(self.fit.b.shape)
-        return int(arrays.to_host(self.weights > 0).sum())
+        """Number of data that count."""
+        return math.prod(self.fit.b.shape) if self.seen is None else int(self.seen.sum())
 
     def predict(self, x: Array) -> Array:
         """``A x``."""
@@ -152,11 +164,13 @@ def weighted_term(objective: Objective, name: str) -> WeightedTerm | None:
     return None
 
 
-def noise_like(b: Array, rng: np.random.Generator) -> Array:
-    """Independent signs of modulus 1 of the shape of ``b``: a probe of unit variance."""
+def noise_like(data: DataTerm, rng: np.random.Generator) -> Array:
+    """Independent signs of modulus 1 for the data that count, else 0: a probe of unit variance."""
+    b = data.fit.b
     shape = tuple(b.shape)
     signs: Any = rng.integers(0, 2, shape) * 2.0 - 1.0
     if arrays.is_complex(b):
         signs = (signs + 1j * (rng.integers(0, 2, shape) * 2.0 - 1.0)) / math.sqrt(2.0)
-    host = signs.astype(arrays.to_host(b).dtype)
-    return arrays.from_host(host, b)
+    if data.seen is not None:
+        signs = signs * data.seen
+    return arrays.from_host(signs.astype(arrays.to_host(b).dtype), b)

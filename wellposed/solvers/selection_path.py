@@ -19,7 +19,7 @@ from wellposed.solvers.minimize import minimize
 from wellposed.solvers.result import ConvergenceWarning, Result
 from wellposed.solvers.selection_data import DataTerm, WeightedTerm, data_term, noise_like, weighted_term
 
-LEAST_SHARE = 0.03
+LEAST_SHARE = 1e-3
 """The tolerance shrinks by no more than this factor where the data fit is a small part of the objective."""
 
 QUIET_LOOKS = 20
@@ -111,7 +111,7 @@ class Path:
     def __post_init__(self) -> None:
         self.data: DataTerm = data_term(self.objective)
         self.weighted: WeightedTerm | None = weighted_term(self.objective, self.name)
-        self.probe = noise_like(self.data.fit.b, np.random.default_rng(self.seed)) if self.trace else None
+        self.probe = noise_like(self.data, np.random.default_rng(self.seed)) if self.trace else None
 
     def at(self, value: float) -> Point:
         """The solution at a weight."""
@@ -174,7 +174,7 @@ class Path:
         if self.noise_level is not None:
             return PERTURBATION * self.noise_level
         size = arrays.norm(self._unwhitened(self.data.fit.b)) / math.sqrt(self.data.count)
-        return 1e-2 * size or 1.0
+        return 5e-2 * size or 1.0
 
     def _whitened(self, change: Array) -> Array:
         """A change of the data whose weighted size is that of ``change``."""

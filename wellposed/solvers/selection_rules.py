@@ -59,6 +59,9 @@ class Rule:
     whole: bool = False
 
 
+LEAST_FREE = 0.02
+"""Where the solution fits nearly all data, generalised cross-validation is a ratio of two small errors."""
+
 LEAST_PENALTY = 0.02
 """The L-curve is read where the penalty is at least this share of its largest value."""
 
@@ -143,7 +146,7 @@ class Judge:
 
     def _gcv(self, p: Point) -> float:
         free = 1.0 - p.degrees
-        return p.mean_square / free**2 if free > 0 else math.inf
+        return p.mean_square / free**2 if free > LEAST_FREE else math.inf
 
     def _whiteness(self, p: Point) -> float:
         return whiteness(p.residual)
