@@ -26,6 +26,12 @@ _HOME = {
     "GroupL2": "functionals.groups",
     "HuberLoss": "functionals.robust",
     "KullbackLeibler": "functionals.kullback_leibler",
+    "L0": "functionals.l0",
+    "Lq": "functionals.lq",
+    "CEL0": "functionals.concave",
+    "MCP": "functionals.concave",
+    "SCAD": "functionals.concave",
+    "LogSum": "functionals.concave",
     "L1": "functionals.norms",
     "L1Loss": "functionals.robust",
     "L2Ball": "functionals.balls",
@@ -57,7 +63,9 @@ _MODULES = {
     "operators": "operators",
     "testing": "testing",
     "functionals": "functionals",
+    "problems": "problems",
     "solvers": "solvers",
+    "tomography": "operators.tomography",
 }
 
 __all__ = ["__version__", *_HOME, *_MODULES]

@@ -1,0 +1,21 @@
+"""Ready-made problems: data, operator, ground truth and noise level; phantoms and metrics."""
+
+from wellposed.problems.imaging import (
+    ImagingProblem,
+    compressed_sensing_mri,
+    deblurring,
+    denoising,
+    few_view_ct,
+    inpainting,
+    limited_angle_ct,
+)
+
+__all__ = [
+    "ImagingProblem",
+    "compressed_sensing_mri",
+    "deblurring",
+    "denoising",
+    "few_view_ct",
+    "inpainting",
+    "limited_angle_ct",
+]
