@@ -159,8 +159,9 @@ def reconstruct(
     """
     from wellposed.app import reconstruct as work
     from wellposed.app.console import Console
+    from wellposed.app.geometry import Geometry
     from wellposed.app.outputs import Outputs
-    from wellposed.app.scan_task import Geometry, Source, Task
+    from wellposed.app.scan_task import Source, Task
     from wellposed.app.solve import Options
 
     task = Task(

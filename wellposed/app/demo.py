@@ -13,8 +13,9 @@ from wellposed.app import reconstruct
 from wellposed.app.console import Console
 from wellposed.app.errors import InputError
 from wellposed.app.files import atomic_path
+from wellposed.app.geometry import Geometry
 from wellposed.app.outputs import Outputs
-from wellposed.app.scan_task import Geometry, Source, Task
+from wellposed.app.scan_task import Source, Task
 from wellposed.app.solve import Options
 from wellposed.app.writers import write_png, write_result
 

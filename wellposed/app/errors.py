@@ -1,6 +1,9 @@
 """The one exception that the command line turns into a line of text and exit code 2."""
 
-__all__ = ["InputError"]
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+__all__ = ["InputError", "as_input_error"]
 
 
 class InputError(ValueError):
@@ -18,3 +21,14 @@ class InputError(ValueError):
 
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(message.split()))
+
+
+@contextmanager
+def as_input_error() -> Iterator[None]:
+    """Turn what the library refuses before it works into one line for the user."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (ValueError, TypeError) as error:
+        raise InputError(str(error)) from error

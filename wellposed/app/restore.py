@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wellposed.app.console import Console, Interrupt
-from wellposed.app.errors import InputError
+from wellposed.app.errors import InputError, as_input_error
 from wellposed.app.files import fingerprint
 from wellposed.app.images import Image, read_image
 from wellposed.app.outputs import Outputs, history_of, quality
 from wellposed.app.report import Report, certificate_sentence
 from wellposed.app.scan_task import prior_of
-from wellposed.app.solve import Options, Solution, as_input_error, planned, solve
+from wellposed.app.solve import Options, Solution, planned, solve
 
 if TYPE_CHECKING:
     from wellposed.functionals._base import Functional

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wellposed.app import preprocess
-from wellposed.app.center import find_center
+from wellposed.app.checkpoints import CheckpointFile
 from wellposed.app.console import Console, Interrupt
 from wellposed.app.errors import InputError
 from wellposed.app.files import require_memory
+from wellposed.app.geometry import Center, Geometry, locate_center
 from wellposed.app.scans import Scan, open_scan
-from wellposed.app.solve import CheckpointFile, Options, Search, Solution, as_input_error, planned, solve
+from wellposed.app.solve import Options, Search, Solution, planned, solve
 
 if TYPE_CHECKING:
     from wellposed.functionals._base import Functional
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from wellposed.operators.tomography import FanBeam, ParallelBeam
     from wellposed.solvers.plan import Plan
 
-__all__ = ["Center", "Geometry", "Outcome", "Prepared", "Source", "Task", "prepare", "reconstruct"]
+__all__ = ["Outcome", "Prepared", "Source", "Task", "prepare", "reconstruct"]
 
 _FBP_COPIES = 12
 _SEARCH_COLUMNS = 160
@@ -45,89 +46,6 @@ class Source:
     def open(self) -> Scan:
         """Open the scan, see `open_scan`."""
         return open_scan(self.path, angles=self.angles, white=self.white, dark=self.dark)
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """Rays and pixels; lengths in the unit of `pixel_size`.
-
-    Attributes
-    ----------
-    kind : {"parallel", "fan"}
-    views : int or None
-        Number of views to use, evenly spread; None: all.
-    center : float or None
-        Rotation axis in detector columns; None: from the file, or found.
-    source_origin, origin_detector : float or None
-        For a fan beam: distances from the axis.
-    pixel_size : float or None
-        Spacing of the detector columns; None: from the file, or 1.
-    size : int or None
-        Rows and columns of the image, which covers the width of the detector; None: the number of columns.
-    """
-
-    kind: str = "parallel"
-    views: int | None = None
-    center: float | None = None
-    source_origin: float | None = None
-    origin_detector: float | None = None
-    pixel_size: float | None = None
-    size: int | None = None
-
-    def check(self) -> None:
-        """Refuse options that do not go together.
-
-        Raises
-        ------
-        InputError
-        """
-        lengths = (self.source_origin, self.origin_detector)
-        if self.kind == "fan" and None in lengths:
-            raise InputError(
-                "--geometry fan needs the distances of source and detector from the rotation axis: give "
-                "--source-origin and --origin-detector in the unit of --pixel-size"
-            )
-        if self.kind == "parallel" and lengths != (None, None):
-            raise InputError("--source-origin and --origin-detector are for a fan beam: add --geometry fan")
-
-    def operator(
-        self, angles: NDArray[np.float64], columns: int, center: float, spacing: float
-    ) -> ParallelBeam | FanBeam:
-        """Build the projector for these angles, detector and axis."""
-        from wellposed.operators.tomography import FanBeam, ParallelBeam
-
-        size = columns if self.size is None else self.size
-        offset = preprocess.center_offset(center, columns, spacing)
-        pixel = self.image_pixel(columns, spacing)
-        with as_input_error():
-            if self.source_origin is None or self.origin_detector is None:
-                return ParallelBeam((size, size), angles, columns, spacing, pixel, offset)
-            return FanBeam(
-                (size, size),
-                angles,
-                self.source_origin,
-                self.origin_detector,
-                n_detectors=columns,
-                detector_spacing=spacing,
-                pixel_size=pixel,
-                detector_offset=offset,
-            )
-
-    def image_pixel(self, columns: int, spacing: float) -> float:
-        """Side of an image pixel: the detector's width, seen at the axis, over the pixels of a row."""
-        width = columns * spacing
-        if self.source_origin is not None and self.origin_detector is not None:
-            width *= self.source_origin / (self.source_origin + self.origin_detector)
-        return width / (columns if self.size is None else self.size)
-
-
-@dataclass(frozen=True)
-class Center:
-    """Rotation axis in detector columns, and where it comes from."""
-
-    value: float
-    origin: str
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -238,7 +156,7 @@ def prepare(task: Task, scan: Scan, console: Console) -> Prepared:
     if task.source.double:
         values = values.astype(np.float64)
     begun = time.perf_counter()
-    center = _center(task.geometry, scan, values, console)
+    center = locate_center(task.geometry, scan, values, console)
     timings["centre of rotation"] = time.perf_counter() - begun
     spacing = task.geometry.pixel_size or scan.pixel_size or 1.0
     operator = task.geometry.operator(scan.angles[chosen], columns, center.value, spacing)
@@ -253,28 +171,6 @@ def prepare(task: Task, scan: Scan, console: Console) -> Prepared:
         made.notes + center.notes,
         timings,
     )
-
-
-def _center(geometry: Geometry, scan: Scan, values: NDArray[Any], console: Console) -> Center:
-    columns = scan.shape[2]
-    if geometry.center is not None:
-        if not 0 <= geometry.center <= columns - 1:
-            raise InputError(
-                f"--center {geometry.center:g} is off the detector, whose columns are 0 to {columns - 1}"
-            )
-        return Center(geometry.center, "given")
-    if scan.center is not None:
-        return Center(scan.center, "stored in the file")
-    if geometry.kind == "fan":
-        middle = (columns - 1) / 2
-        note = f"the axis of a fan beam is not searched: the middle of the detector, {middle:g}, is taken"
-        return Center(
-            middle, "middle of the detector", (f"{note}; give it with --center if it is elsewhere",)
-        )
-    console.stage("finding the centre of rotation")
-    assert scan.angles is not None
-    found = find_center(values, scan.angles)
-    return Center(found.value, f"found by the {found.method} method", found.notes)
 
 
 def _fbp(
