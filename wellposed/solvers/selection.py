@@ -140,7 +140,7 @@ def choose(
     Notes
     -----
     Each solve starts from the solution at the nearest weight before it. Minima are bracketed on the
-    coarse path and refined by golden-section and parabolic steps on the log scale, roots by regula
+    coarse path and refined by halving the wider gap and a last parabola on the log scale, roots by regula
     falsi. The trace is estimated as :math:`p^T (A x(b + \epsilon p) - A x(b)) / \epsilon` with one fixed
     probe ``p`` of random signs for all weights and :math:`\epsilon = \sigma / 2`, within the range that
     Ye (1998) advises; the two solves are loose alike, so that most of their errors cancel.
