@@ -1,4 +1,4 @@
-"""The group lasso penalty."""
+"""Functionals of groups of entries: what they share, and the group lasso penalty."""
 
 from __future__ import annotations
 
@@ -16,8 +16,59 @@ from wellposed.functionals.datafits import check_weights
 from wellposed.functionals.norms import rounding, scale_into
 
 
+class Grouped(Functional):
+    """A functional of groups of entries that do not overlap; subclasses have a field ``groups``."""
+
+    groups: Any
+
+    @cached_property
+    def _layout(self) -> tuple[np.ndarray, Shape | None, int]:
+        """Group number of each entry of the flat array, the shape of the array if known, number of groups."""
+        listed = isinstance(self.groups, (list, tuple)) and any(np.ndim(group) > 0 for group in self.groups)
+        labels, shape = _from_lists(self.groups) if listed else _from_labels(self.groups)
+        return labels, shape, int(labels.max(initial=-1)) + 1
+
+    @property
+    def shape(self) -> Shape | None:
+        return self._layout[1]
+
+    def _numbers(self, x: Array) -> Array:
+        """The group of each entry of ``x``; one more than the last where there is none."""
+        labels, shape, count = self._layout
+        size = math.prod(x.shape)
+        if (shape is not None and tuple(x.shape) != shape) or labels.size > size:
+            expected = f"shape {shape}" if shape is not None else f"at least {labels.size} entries"
+            raise ValueError(f"the groups need an array of {expected}, got shape {tuple(x.shape)}")
+        every = np.full(size, count)
+        every[: labels.size] = np.where(labels >= 0, labels, count)
+        return arrays.namespace(x).asarray(every, device=arrays.device_of(x))
+
+    def _sizes(self, x: Array, numbers: Array) -> Array:
+        """The norm of each group, summed in double precision, in the dtype of ``x``."""
+        xp = arrays.namespace(x)
+        count = self._layout[2]
+        flat = xp.astype(xp.reshape(x, (-1,)), xp.float64)
+        if hasattr(xp, "bincount"):
+            squares = xp.bincount(numbers, weights=flat * flat, minlength=count + 1)
+        else:
+            host = arrays.numpy_view(flat)
+            squares = xp.asarray(np.bincount(arrays.numpy_view(numbers), host * host, count + 1))
+        return xp.astype(xp.sqrt(squares[:count]), x.dtype)
+
+    def _scaled(self, x: Array, numbers: Array, factors: Array, ungrouped: float) -> Array:
+        """Each entry times the factor of its group."""
+        xp = arrays.namespace(x)
+        last = arrays.zeros((1,), factors) + ungrouped
+        return x * xp.reshape(xp.take(xp.concat([factors, last]), numbers), tuple(x.shape))
+
+    def _free(self, y: Array, numbers: Array) -> Array:
+        """The part of ``y`` that is in no group."""
+        xp = arrays.namespace(y)
+        return xp.where(xp.reshape(numbers, tuple(y.shape)) == self._layout[2], y, 0.0 * y)
+
+
 @dataclass(frozen=True, eq=False)
-class GroupL2(Functional):
+class GroupL2(Grouped):
     r"""Sum of the Euclidean norms of groups of entries, which makes whole groups zero.
 
     .. math:: f(x) = \sum_g w_g \|x_g\|_2
@@ -56,54 +107,14 @@ class GroupL2(Functional):
             weights = arrays.as_floating(self.weights, "weights")
             object.__setattr__(self, "weights", check_weights(weights, (count,)))
 
-    @cached_property
-    def _layout(self) -> tuple[np.ndarray, Shape | None, int]:
-        """Group number of each entry of the flat array, the shape of the array if known, number of groups."""
-        listed = isinstance(self.groups, (list, tuple)) and any(np.ndim(group) > 0 for group in self.groups)
-        labels, shape = _from_lists(self.groups) if listed else _from_labels(self.groups)
-        return labels, shape, int(labels.max(initial=-1)) + 1
-
     @property
     def traits(self) -> Traits:
         return Traits(homogeneous=True)
-
-    @property
-    def shape(self) -> Shape | None:
-        return self._layout[1]
-
-    def _numbers(self, x: Array) -> Array:
-        """The group of each entry of ``x``; one more than the last where there is none."""
-        labels, shape, count = self._layout
-        size = math.prod(x.shape)
-        if (shape is not None and tuple(x.shape) != shape) or labels.size > size:
-            expected = f"shape {shape}" if shape is not None else f"at least {labels.size} entries"
-            raise ValueError(f"the groups need an array of {expected}, got shape {tuple(x.shape)}")
-        every = np.full(size, count)
-        every[: labels.size] = np.where(labels >= 0, labels, count)
-        return arrays.namespace(x).asarray(every, device=arrays.device_of(x))
-
-    def _sizes(self, x: Array, numbers: Array) -> Array:
-        """The norm of each group, summed in double precision, in the dtype of ``x``."""
-        xp = arrays.namespace(x)
-        count = self._layout[2]
-        flat = xp.astype(xp.reshape(x, (-1,)), xp.float64)
-        if hasattr(xp, "bincount"):
-            squares = xp.bincount(numbers, weights=flat * flat, minlength=count + 1)
-        else:
-            host = arrays.numpy_view(flat)
-            squares = xp.asarray(np.bincount(arrays.numpy_view(numbers), host * host, count + 1))
-        return xp.astype(xp.sqrt(squares[:count]), x.dtype)
 
     def _radii(self, like: Array) -> Array:
         if self.weights is None:
             return arrays.namespace(like).ones_like(like)
         return arrays.as_namespace(self.weights, like, "weights")
-
-    def _scaled(self, x: Array, numbers: Array, factors: Array, ungrouped: float) -> Array:
-        """Each entry times the factor of its group."""
-        xp = arrays.namespace(x)
-        last = arrays.zeros((1,), factors) + ungrouped
-        return x * xp.reshape(xp.take(xp.concat([factors, last]), numbers), tuple(x.shape))
 
     def __call__(self, x: Array) -> float:
         sizes = self._sizes(x, self._numbers(x))
@@ -118,11 +129,6 @@ class GroupL2(Functional):
         return 0.0 + self._scaled(
             x, numbers, kept / xp.where(sizes > 0, sizes, 1.0 + 0.0 * sizes), ungrouped=1.0
         )
-
-    def _free(self, y: Array, numbers: Array) -> Array:
-        """The part of ``y`` that is in no group."""
-        xp = arrays.namespace(y)
-        return xp.where(xp.reshape(numbers, tuple(y.shape)) == self._layout[2], y, 0.0 * y)
 
     def _conjugate(self, y: Array) -> float:
         xp = arrays.namespace(y)

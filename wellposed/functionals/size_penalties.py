@@ -1,0 +1,70 @@
+"""What separable penalties of the size of each entry share: weights, complex input, signs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from wellposed import arrays
+from wellposed.arrays import Array
+from wellposed.functionals._base import Functional, Traits, step_for
+from wellposed.functionals.datafits import as_weights
+
+
+class SizePenalty(Functional):
+    r"""A sum :math:`\sum_i w_i\, \varphi(|x_i|)` with :math:`\varphi(0) = 0`, increasing.
+
+    A subclass is a dataclass with a field ``weights``; it writes :math:`\varphi` and its proximal map,
+    for sizes of at least 0. Real and complex arrays are taken.
+    """
+
+    weights: Array | None
+
+    def __post_init__(self) -> None:
+        if self.weights is not None:
+            object.__setattr__(self, "weights", as_weights(self.weights))
+
+    def _penalty(self, size: Array) -> Array:
+        """``phi(size)`` for each entry."""
+        raise TypeError(f"{type(self).__name__} does not define its penalty")
+
+    def _shrink(self, size: Array, t: Array) -> Array:
+        """The minimiser over ``z >= 0`` of ``t phi(z) + (z - size)^2 / 2``, for ``t >= 0``."""
+        raise TypeError(f"{type(self).__name__} does not define its proximal map")
+
+    @property
+    def traits(self) -> Traits:
+        return Traits(convex=False, separable=True, conjugate=False)
+
+    def _w(self, like: Array) -> Any:
+        return 1.0 if self.weights is None else arrays.as_namespace(self.weights, like, "weights")
+
+    @property
+    def _largest_weight(self) -> float:
+        return 1.0 if self.weights is None else float(arrays.namespace(self.weights).max(self.weights))
+
+    def _shrunk(self, size: Array, step: Any) -> Array:
+        """The proximal map of the sizes."""
+        return self._shrink(size, arrays.as_namespace(step_for(size, step) * self._w(size), size, "step"))
+
+    def __call__(self, x: Array) -> float:
+        return arrays.total(self._w(x) * self._penalty(arrays.namespace(x).abs(x)))
+
+    def prox(self, x: Array, step: Any = 1.0) -> Array:
+        xp = arrays.namespace(x)
+        size = xp.abs(x)
+        kept = self._shrunk(size, step)
+        if arrays.is_complex(x):
+            return x * (kept / xp.where(size > 0, size, xp.ones_like(size)))
+        # Adding 0 turns -0 into 0.
+        return xp.where(x < 0, -kept, kept) + 0.0
+
+    def __str__(self) -> str:
+        return type(self).__name__
+
+
+def either(mask: Array, yes: Callable[[], Array], no: Callable[[], Array]) -> Array:
+    """``where(mask, yes(), no())`` in which a mask that is one number evaluates one side only."""
+    if mask.shape == ():
+        return yes() if bool(mask) else no()
+    return arrays.namespace(mask).where(mask, yes(), no())
