@@ -180,3 +180,19 @@ def test_checkpoints_and_plots_take_any_library(xp: types.ModuleType, tmp_path: 
     assert result.history[0].iteration > 3
     assert result.x.dtype == xp.float32
     assert len(result.plot().axes) == 3
+
+
+@pytest.mark.parametrize("rows", [1, 7])
+def test_primal_dual_steps_satisfy_their_inequality_row_by_row(rows: int) -> None:
+    from wellposed.solvers.primal_dual import PrimalDual
+    from wellposed.solvers.problem import canonical
+
+    rng = np.random.default_rng(rows)
+    matrix = rng.uniform(size=(rows, 12)) * (rng.uniform(size=(rows, 12)) < 0.4)
+    matrix[:, 0] = 0.0  # a column of zeros has no step of its own
+    objective = wp.LeastSquares(wp.operators.Matrix(matrix), rng.normal(size=rows)) + wp.NonNegative()
+    iteration = PrimalDual(canonical(objective))
+    (square,), _ = iteration._preconditioners
+    sigma, tau = 0.3 / np.asarray(square), iteration._tau(0.3)
+    step = np.sqrt(sigma)[:, None] * matrix * np.sqrt(tau)
+    assert np.linalg.norm(step, 2) <= 1 + 1e-12

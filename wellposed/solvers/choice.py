@@ -236,7 +236,7 @@ register(
         _no_primal_dual,
         lambda p, tol: PrimalDual(p),
         lambda p: PrimalDual(p).describe(),
-        lambda p: _variables(p, 4) + 3 * _duals(p),
+        lambda p: _variables(p, 6) + 5 * _duals(p),
     )
 )
 register(

@@ -5,9 +5,11 @@ r"""Primal-dual splitting (Chambolle and Pock, 2011; Condat and Vu, 2013 with a 
     x^+ &= \mathrm{prox}_{\tau G}\big(x - \tau (\nabla h(x) + \textstyle\sum_i K_i^* y_i)\big) \\
     y_i^+ &= \mathrm{prox}_{\sigma_i f_i^*}\big(y_i + \sigma_i K_i (x^+ + \theta (x^+ - x))\big)
 
-with one step per block, :math:`\sigma_i = \omega / \|K_i\|^2`, and
-:math:`1/\tau = \omega m + L_h` for ``m`` blocks, which satisfies
-:math:`1/\tau - \sum_i \sigma_i \|K_i\|^2 \ge L_h / 2`. Terms without a proximal map but with a
+with steps :math:`\sigma_i = \omega / S_i` and :math:`1/\tau = \omega \sum_i C_i + L_h`. For a block with a
+norm only, :math:`S_i = \|K_i\|^2` and :math:`C_i = 1`. Where the entries of ``K_i`` are at least 0 and all
+functionals involved are separable, each row and column has a step of its own (Pock and Chambolle, 2011):
+:math:`S_i = \|K_i\| K_i 1` and :math:`C_i = K_i^* 1 / \|K_i\|`. In both cases
+:math:`\sum_i \|\sigma_i^{1/2} K_i x\|^2 \le \langle x, (1/\tau - L_h) x\rangle`, which suffices. Terms without a proximal map but with a
 Lipschitz gradient form ``h``.
 
 The balance :math:`\omega` is not for the user to set: at growing intervals it becomes the ratio of
@@ -32,6 +34,9 @@ from wellposed.solvers.result import Certificate
 
 Arrays = tuple[Array, ...]
 
+LEAST = 1e-2
+"""Row and column sums below this share of the largest are taken as that."""
+
 
 @dataclass
 class State:
@@ -42,7 +47,7 @@ class State:
     images: Arrays  # K_i x, for the blocks and then for the smooth terms
     pulled: Array  # sum of K_i* y_i over the blocks
     omega: float  # balance of dual and primal steps
-    tau: float  # primal step
+    tau: Any  # primal step, or one for each entry
     x_anchor: Array  # x when omega was last set
     y_anchor: Arrays  # y when omega was last set
     next_balance: int  # iteration at which omega is set again
@@ -69,8 +74,31 @@ class PrimalDual:
         return tuple(t for t in self.problem.terms if not t.f.traits.prox)
 
     @cached_property
-    def _squares(self) -> tuple[float, ...]:
-        return tuple(max(t.norm**2, 1e-300) for t in self.blocks)
+    def _preconditioners(self) -> tuple[tuple[Any, ...], Any]:
+        """``S_i`` for each block, and the sum of the ``C_i``."""
+        rows: list[Any] = []
+        columns: Any = 0.0
+        for t in self.blocks:
+            norm = max(t.norm, 1e-150)
+            if self._has_row_steps(t):
+                ones = self.problem.zeros() + 1
+                row, column = t.forward(ones), t.backward(t.forward(0 * ones) + 1)
+                xp = arrays.namespace(ones)
+                # Rows and columns of zeros, or nearly so, get a finite step: shorter ones are always safe.
+                rows.append(norm * xp.maximum(row, 0 * row + LEAST * float(xp.max(row))))
+                columns = columns + xp.maximum(column, 0 * column + LEAST * float(xp.max(column))) / norm
+            else:
+                rows.append(norm**2)
+                columns = columns + 1.0
+        return tuple(rows), columns
+
+    def _has_row_steps(self, t: Term) -> bool:
+        separable = t.f.traits.separable and self.problem.simple.traits.separable
+        return t.K is not None and t.K.nonnegative and separable and self._mu == 0
+
+    @property
+    def _squares(self) -> tuple[Any, ...]:
+        return self._preconditioners[0]
 
     @cached_property
     def _lipschitz(self) -> float:
@@ -82,8 +110,10 @@ class PrimalDual:
 
     def describe(self) -> str:
         """The step rule with its constants."""
-        norms = ", ".join(f"{math.sqrt(s):.6g}" for s in self._squares)
+        norms = ", ".join(f"{t.norm:.6g}" for t in self.blocks)
         rule = f"sigma_i = omega/||K_i||^2 with ||K_i|| = {norms}; 1/tau = {len(self.blocks)} omega"
+        if any(self._has_row_steps(t) for t in self.blocks):
+            rule = f"one for each row and column, scaled by omega; ||K_i|| = {norms}"
         rule += f" + {self._lipschitz:.6g}" if self.smooth_terms else ""
         return rule + (
             "; accelerated by strong convexity" if self._mu > 0 else "; omega balanced along the run"
@@ -111,8 +141,8 @@ class PrimalDual:
                 slope, size = slope + length, size + distance
         return slope / size / len(self.blocks) if slope > 0 and size > 0 else 1.0
 
-    def _tau(self, omega: float) -> float:
-        return 1 / (omega * len(self.blocks) + self._lipschitz)
+    def _tau(self, omega: float) -> Any:
+        return 1 / (omega * self._preconditioners[1] + self._lipschitz)
 
     def advance(self, state: State, count: int) -> None:
         """Take ``count`` steps."""
@@ -122,13 +152,12 @@ class PrimalDual:
             if k == count - 1:
                 self._measure(state, *before)
 
-    def _measure(self, s: State, x: Array, y: Arrays, tau: float, omega: float) -> None:
+    def _measure(self, s: State, x: Array, y: Arrays, tau: Any, omega: float) -> None:
         """Set the residual: the length of a step in the metric of the steps."""
-        moved = arrays.norm(s.x - x) ** 2 / tau
-        length = arrays.norm(s.x) ** 2 / tau
+        moved, length = _square(s.x - x, 1 / tau), _square(s.x, 1 / tau)
         for new, old, square in zip(s.y, y, self._squares, strict=True):
-            moved += arrays.norm(new - old) ** 2 * square / omega
-            length += arrays.norm(new) ** 2 * square / omega
+            moved += _square(new - old, square) / omega
+            length += _square(new, square) / omega
         s.residual, s.scale = math.sqrt(moved), max(math.sqrt(length), 1e-300)
 
     def _step(self, s: State) -> None:
@@ -158,9 +187,9 @@ class PrimalDual:
 
     def _balance(self, s: State) -> None:
         """Set omega to the ratio of the distances moved, half-way on a log scale."""
-        primal = arrays.norm(s.x - s.x_anchor)
+        primal = math.sqrt(_square(s.x - s.x_anchor, self._preconditioners[1]) / len(self.blocks))
         squares = zip(s.y, s.y_anchor, self._squares, strict=True)
-        dual = math.sqrt(sum(arrays.norm(a - b) ** 2 * k for a, b, k in squares))
+        dual = math.sqrt(sum(_square(a - b, k) for a, b, k in squares))
         if primal > 0 and dual > 0:
             s.omega = math.sqrt(s.omega * dual / primal)
             s.tau = self._tau(s.omega)
@@ -182,6 +211,11 @@ class PrimalDual:
 
     def observe(self, state: State, certificate: Certificate) -> None:
         """Nothing to adapt beyond the balance."""
+
+
+def _square(a: Array, weight: Any) -> float:
+    """Weighted squared norm."""
+    return weight * arrays.norm(a) ** 2 if isinstance(weight, float) else arrays.inner(a, weight * a)
 
 
 def _pull(t: Term, zero: Array) -> tuple[float, float]:
