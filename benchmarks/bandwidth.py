@@ -40,7 +40,15 @@ def run(settings: Settings) -> Iterator[Table]:
     """Time per iteration against the bound."""
     table = Table(
         "One iteration of TV denoising and the bandwidth bound",
-        ("image", "one-pass bound", "bandwidth", "wellposed, one at a time", "ratio", "wellposed, 48 at a time", "ratio"),
+        (
+            "image",
+            "one-pass bound",
+            "bandwidth",
+            "wellposed, one at a time",
+            "ratio",
+            "wellposed, 48 at a time",
+            "ratio",
+        ),
     )
     for size in (256, 512) if settings.quick else (512, 1024, 2048, 4096):
         bound, alone, many = measure(size, settings)
@@ -55,8 +63,8 @@ def run(settings: Settings) -> Iterator[Table]:
             ratio(many, bound),
         )
     table.note(
-        f"The bound reads {READS} and writes {WRITES} float32 numbers per pixel. Goal: within 1.5 times of it for "
-        "single iterations, and below it for many, which share passes over memory."
+        f"The bound reads {READS} and writes {WRITES} float32 numbers per pixel. Goal: within 1.5 times of "
+        "it for single iterations, and below it for many, which share passes over memory."
     )
     yield table
 

@@ -20,11 +20,15 @@ def astra_geometry(A: ParallelBeam | FanBeam) -> tuple[Any, Any]:
     volume = astra.create_vol_geom(n, m)
     if isinstance(A, FanBeam):
         distances = A.source_origin, A.origin_detector
-        return astra.create_proj_geom("fanflat", A.detector_spacing, A.n_detectors, A.angles, *distances), volume
+        return astra.create_proj_geom(
+            "fanflat", A.detector_spacing, A.n_detectors, A.angles, *distances
+        ), volume
     return astra.create_proj_geom("parallel", A.detector_spacing, A.n_detectors, A.angles), volume
 
 
-def astra_pair(A: ParallelBeam | FanBeam, kind: str, x: np.ndarray) -> tuple[Call, Call, Callable[[], np.ndarray]]:
+def astra_pair(
+    A: ParallelBeam | FanBeam, kind: str, x: np.ndarray
+) -> tuple[Call, Call, Callable[[], np.ndarray]]:
     """Forward and adjoint on data that ASTRA holds already, and the projection of ``x``."""
     import astra
 
@@ -59,14 +63,18 @@ def astra_matrix(A: ParallelBeam) -> Any:
 
 
 def odl_transform(A: ParallelBeam) -> Any:
-    """ODL's ray transform on ASTRA's linear projector; pixels of size 1, so that values are ours."""
+    """ODL's ray transform on ASTRA's linear projector; pixels of size 1, so that values are ours.
+
+    It takes the image transposed, as ODL's first axis is x, and at the angles mirrored, since ours has y
+    downwards along its rows: ``transform(x.T)[::-1]`` is our sinogram, and forward differences stay such.
+    """
     import odl
     from odl.applications import tomo
 
     n, m = A.image_shape
-    space = odl.uniform_discr([-n / 2, -m / 2], [n / 2, m / 2], (n, m), dtype="float32")
+    space = odl.uniform_discr([-m / 2, -n / 2], [m / 2, n / 2], (m, n), dtype="float32")
     step = A.angles[1] - A.angles[0]
-    views = odl.uniform_partition(A.angles[0] - step / 2, A.angles[-1] + step / 2, len(A.angles))
+    views = odl.uniform_partition(-A.angles[-1] - step / 2, -A.angles[0] + step / 2, len(A.angles))
     half = A.n_detectors * A.detector_spacing / 2
     bins = odl.uniform_partition(-half, half, A.n_detectors)
     return tomo.RayTransform(space, tomo.Parallel2dGeometry(views, bins), impl="astra_cpu")

@@ -133,7 +133,7 @@ def scikit_image(b: np.ndarray, lam: float, table: Table) -> Peer | None:
 
 
 def pyproximal(b: np.ndarray, lam: float, table: Table) -> Peer | None:
-    """The proximal map ``TV`` (FISTA on the dual); it evaluates itself at each iterate, so they can be seen."""
+    """The proximal map ``TV`` (FISTA on the dual), which shows its iterates by evaluating them."""
     modules = peer(table, "pyproximal")
     if modules is None:
         return None
@@ -141,7 +141,9 @@ def pyproximal(b: np.ndarray, lam: float, table: Table) -> Peer | None:
 
     def solve(count: int) -> np.ndarray:
         # The loop of TV runs niter + 1 times.
-        return np.asarray(TV(b.shape, sigma=lam, niter=count - 1, rtol=0.0).prox(b.ravel(), 1.0)).reshape(b.shape)
+        return np.asarray(TV(b.shape, sigma=lam, niter=count - 1, rtol=0.0).prox(b.ravel(), 1.0)).reshape(
+            b.shape
+        )
 
     def watch(visit: Visit) -> None:
         class Watched(TV):  # type: ignore[misc]

@@ -29,6 +29,8 @@ class Settings:
     repeat: int = 7
     quick: bool = False
     """Small images and few cases: to see that everything runs, not for figures to quote."""
+    full: bool = False
+    """The longest cases too."""
     slow: float = 20.0
     """Seconds after which a peer that has not reached its target is given up."""
 
@@ -55,10 +57,10 @@ class Table:
     def text(self) -> str:
         lines = [self.columns, *self.rows]
         widths = [max(len(row[k]) for row in lines) for k in range(len(self.columns))]
-        body = [
-            "  ".join(cell.ljust(w) if k == 0 else cell.rjust(w) for k, (cell, w) in enumerate(zip(row, widths)))
-            for row in lines
-        ]
+        body = []
+        for first, *others in lines:
+            cells = [first.ljust(widths[0])] + [c.rjust(w) for c, w in zip(others, widths[1:], strict=True)]
+            body.append("  ".join(cells))
         rule = "-" * len(body[0])
         return "\n".join(
             [f"\n{self.title}", rule, body[0], rule, *body[1:], *(f"* {note}" for note in self.notes)]
