@@ -75,8 +75,7 @@ class LinearOperator:
     def gram_symbol(self) -> np.ndarray | None:
         """Approximate eigenvalues of ``A* A`` in the basis of the cosine transform, of the domain's shape.
 
-        ``None`` where no good approximation is known. Solvers use it as a preconditioner; no proof
-        rests on it.
+        ``None`` where none is known that pays. Solvers use it as a preconditioner; no proof rests on it.
         """
         return None
 

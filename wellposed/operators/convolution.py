@@ -92,10 +92,6 @@ class Convolution(LinearOperator):
 
     # --- symbols ------------------------------------------------------------------------------
 
-    def gram_symbol(self) -> np.ndarray | None:
-        """The squared symbol for symmetric kernels with "reflect"; other borders spoil the approximation."""
-        return self._cosine_symbol.array**2 if self._by_cosines else None
-
     @cached_property
     def _spectrum(self) -> arrays.Constant:
         """The transformed kernel on the grid, its centre at 0 if periodic, else its first entry."""

@@ -89,7 +89,7 @@ def strong_convexity(problem: Problem) -> float:
 def lower_bound(
     problem: Problem, objective: float, y: tuple[Array, ...], wanted: float
 ) -> tuple[float, str, tuple[Array, ...]]:
-    """The dual value at ``y``, which is in the domains of the conjugates; a note; the feasible point taken."""
+    """The dual value at ``y``, which is in the conjugates' domains; a note; the feasible point taken."""
     G = problem.simple
     w = _residual(problem, y)
     value = G._conjugate(w)

@@ -12,9 +12,9 @@ accuracy by a few warm-started steps (`metric_inner`) that do not apply ``A``.
 
 ``B`` must dominate the Hessian along each step: :math:`\|A d\|_W^2 \le \langle d, B d\rangle`, which
 is checked at no cost. A step that breaks this is kept, but ``B`` grows and momentum starts again;
-while it holds, ``B`` shrinks slowly, and ever less. Momentum and restart are those of FISTA in the metric ``B``. No
-rate is proven for this; the duality gap, computed from an exactly feasible dual point, vouches for
-the result.
+while it holds, ``B`` shrinks slowly, and ever less. Momentum and restart are those of FISTA in the
+metric ``B``. No rate is proven for this; the duality gap, computed from an exactly feasible dual
+point, vouches for the result.
 """
 
 from __future__ import annotations

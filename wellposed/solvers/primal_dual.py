@@ -9,8 +9,8 @@ with steps :math:`\sigma_i = \omega / S_i` and :math:`1/\tau = \omega \sum_i C_i
 norm only, :math:`S_i = \|K_i\|^2` and :math:`C_i = 1`. Where the entries of ``K_i`` are at least 0 and all
 functionals involved are separable, each row and column has a step of its own (Pock and Chambolle, 2011):
 :math:`S_i = \|K_i\| K_i 1` and :math:`C_i = K_i^* 1 / \|K_i\|`. In both cases
-:math:`\sum_i \|\sigma_i^{1/2} K_i x\|^2 \le \langle x, (1/\tau - L_h) x\rangle`, which suffices. Terms without a proximal map but with a
-Lipschitz gradient form ``h``.
+:math:`\sum_i \|\sigma_i^{1/2} K_i x\|^2 \le \langle x, (1/\tau - L_h) x\rangle`, which suffices. Terms
+without a proximal map but with a Lipschitz gradient form ``h``.
 
 The balance :math:`\omega` is not for the user to set: at growing intervals it becomes the ratio of
 the distances that dual and primal variables have moved since the last time (as in Applegate et al.,

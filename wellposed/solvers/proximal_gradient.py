@@ -9,6 +9,12 @@ iteration and is halved, to 1/L at first, until
 :math:`h(x^+) \le h(z) + \langle \nabla h(z), x^+ - z\rangle + \|x^+ - z\|^2 / (2 s)`, which also
 holds against a constant ``L`` that is too small. Momentum is dropped when it points uphill
 (O'Donoghue and Candes, 2015).
+
+Where the objective is not convex it never increases: a step from an extrapolated point is taken only if
+it decreases the objective enough, else the step is taken from ``x_k`` instead (the monotone method of
+H. Li and Z. Lin, Accelerated proximal gradient methods for nonconvex programming, 2015, which always
+computes both). Steps are then a little shorter than 1/L, so that each decreases the objective by
+at least a multiple of its squared length, and the limit points are stationary.
 """
 
 from __future__ import annotations
@@ -27,6 +33,9 @@ from wellposed.solvers.result import Certificate
 
 SLACK = 1e-6
 """Relative rounding allowed in the condition on the step."""
+
+DECREASE = 0.05
+"""Part of ``||x^+ - x||^2 / (2 s)`` by which a step decreases an objective that is not convex, at least."""
 
 GROWTH = 1.1
 """Factor by which a step is tried longer than the last one."""
@@ -48,6 +57,7 @@ class State:
     t: float  # momentum counter of FISTA
     mapping: float  # norm of the gradient mapping of the last step
     scale: float  # norm of the gradient at the start or at zero, to compare it with
+    value: float  # least objective so far, where it must not increase; else infinite
 
 
 @dataclass(frozen=True)
@@ -60,11 +70,19 @@ class ProximalGradient:
 
     @cached_property
     def safe_step(self) -> float:
-        """1/L, or 0 where the gradient has no known constant; very long where there is nothing but ``G``."""
+        """1/L, or 0 where the gradient has no known constant; very long where there is nothing but ``G``.
+
+        Shorter by the part of the decrease that is kept where the objective is not convex.
+        """
         if not self.problem.terms:
             return ONE_PROX
         constant = smooth.lipschitz(self.problem.terms)
-        return 0.0 if math.isinf(constant) else 1 / max(constant, 1e-300)
+        return 0.0 if math.isinf(constant) else self.share / max(constant, 1e-300)
+
+    @property
+    def share(self) -> float:
+        """Part of ``||x^+ - z||^2 / (2 s)`` that the smooth part may rise above its tangent."""
+        return 1.0 if self.problem.convex else 1 - DECREASE
 
     def start(self, x0: Array | None, dual0: Any) -> State:
         """Begin at ``x0`` (brought into the domain of ``G``) or at zero."""
@@ -78,7 +96,8 @@ class ProximalGradient:
         at_zero = smooth.images(p.terms, p.zeros())
         if x0 is not None and math.isfinite(smooth.value(p.terms, at_zero)):
             scale = max(scale, smooth.slope_size(p.terms, at_zero))
-        return State(x, x, at, at, step, 1.0, math.inf, scale)
+        value = math.inf if self.problem.convex else self._value(x, at)
+        return State(x, x, at, at, step, 1.0, math.inf, scale, value)
 
     def advance(self, state: State, count: int) -> None:
         """Take ``count`` steps."""
@@ -94,10 +113,26 @@ class ProximalGradient:
         if not self.safe_step and beta > 0 and not math.isfinite(smooth.value(p.terms, at_z)):
             z, at_z = s.x, s.images
         x, at_x, step = self._forward_backward(s.step, z, at_z)
+        if not self.problem.convex:
+            value = self._value(x, at_x)
+            if beta > 0 and not value <= self._enough(s, x, step):
+                z, at_z, t_next = s.x, s.images, 1.0
+                x, at_x, step = self._forward_backward(s.step, z, at_z)
+                value = self._value(x, at_x)
+            s.value = min(value, s.value)
         uphill = arrays.inner(z - x, x - s.x) > 0
         s.mapping = arrays.norm(x - z) / step
         s.x_old, s.images_old, s.x, s.images = s.x, s.images, x, at_x
         s.step, s.t = step, 1.0 if uphill else t_next
+
+    def _value(self, x: Array, at_x: tuple[Array, ...]) -> float:
+        """The objective, of which the smooth part is known at the images of ``x``."""
+        return self.problem.simple(x) + smooth.value(self.problem.terms, at_x)
+
+    def _enough(self, s: State, x: Array, step: float) -> float:
+        """The objective that an extrapolated step to ``x`` must reach: lower, up to rounding."""
+        d = x - s.x
+        return s.value - DECREASE * arrays.inner(d, d) / (2 * step) + 4 * arrays.epsilon(x) * abs(s.value)
 
     def _forward_backward(
         self, last_step: float, z: Array, at_z: tuple[Array, ...]
@@ -112,7 +147,7 @@ class ProximalGradient:
             d = x - z
             above, noise = smooth.bregman(p.terms, at_x, at_z, slopes)
             # NaN is not above anything: the monitor finds it in x.
-            if not above > arrays.inner(d, d) / (2 * step) * (1 + SLACK) + noise:
+            if not above > self.share * arrays.inner(d, d) / (2 * step) * (1 + SLACK) + noise:
                 return x, at_x, step
             step = max(step / 2, safe) if step > safe else step / 2
             if step < 1e-300:
