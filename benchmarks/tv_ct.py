@@ -101,8 +101,8 @@ def add_own(table: Table, s: Scan, settings: Settings) -> float:
     table.note(
         f"wp.minimize: {result.plan.solver}, {result.iterations} iterations, {result.status}, "
         f"PSNR {s.psnr(result.x):.1f} dB. Its minimum is certified to {reference.certified:.0e}. "
-        "'certificate': until its own gap proves 1e-3, set-up included; 'error seen': the first look at which "
-        "the objective was in truth that near."
+        "'certificate': until its own gap proves 1e-3, set-up included; 'error seen': the first look at "
+        "which the objective was in truth that near."
     )
     return proven.median
 
