@@ -64,6 +64,7 @@ _MODULES = {
     "testing": "testing",
     "functionals": "functionals",
     "problems": "problems",
+    "regularisation": "functionals.adaptive_weights",
     "solvers": "solvers",
     "tomography": "operators.tomography",
 }
