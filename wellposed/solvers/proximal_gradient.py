@@ -150,7 +150,7 @@ class ProximalGradient:
             if not above > self.share * arrays.inner(d, d) / (2 * step) * (1 + SLACK) + noise:
                 return x, at_x, step
             step = max(step / 2, safe) if step > safe else step / 2
-            if step < 1e-300:
+            if step < 1e-300 or arrays.norm(d) <= 4 * arrays.epsilon(z) * arrays.norm(z):
                 raise StalledError("no step decreases the objective")
 
     def solution(self, state: State) -> Array:
