@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench constraints clean
+.PHONY: help demo test lint format bench docs constraints clean
 .DELETE_ON_ERROR:
 
 help:  ## List the targets
@@ -32,6 +32,9 @@ format: $(VENV)/.dev  ## Apply the formatter and the safe fixes of the linter
 
 bench: $(VENV)/.bench  ## Measure against other libraries; ARGS goes to the benchmarks
 	$(BIN)/python -m benchmarks $(ARGS)
+
+docs: $(VENV)/.docs  ## Build the manual as a web site in build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 constraints:  ## Resolve constraints.txt afresh from pyproject.toml
 	rm -rf build/constraints
@@ -68,4 +71,8 @@ $(VENV)/.dev: $(VENV)/.python pyproject.toml constraints.txt
 
 $(VENV)/.bench: $(VENV)/.python pyproject.toml constraints.txt
 	$(INSTALL) --editable '.[bench]'
+	@touch $(VENV)/.base $@
+
+$(VENV)/.docs: $(VENV)/.python pyproject.toml constraints.txt
+	$(INSTALL) --editable '.[docs]'
 	@touch $(VENV)/.base $@

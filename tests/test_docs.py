@@ -18,6 +18,8 @@ ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
 NUMBER = re.compile(r"\d+(\.\d+)?(e[+-]\d+)?")
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md")])
+MADE_LATER = ("docs/benchmarks.md",)
+"""Written by `make bench`."""
 SCRIPTS = sorted(p for p in ROOT.glob("docs/examples/*.py") if p.name != "pictures.py")
 
 
@@ -51,9 +53,10 @@ def test_a_script_of_the_gallery_runs_and_draws_its_picture(script, tmp_path, mo
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         runpy.run_path(str(script), run_name="__main__")
     assert "converged" in printed.getvalue()
-    with Image.open(tmp_path / f"{script.stem}.png") as made, Image.open(
-        ROOT / "docs" / "images" / f"{script.stem}.png"
-    ) as kept:
+    with (
+        Image.open(tmp_path / f"{script.stem}.png") as made,
+        Image.open(ROOT / "docs" / "images" / f"{script.stem}.png") as kept,
+    ):
         assert made.size == kept.size
         assert np.asarray(made.convert("L")).std() > 20
     assert (ROOT / "docs" / "images" / f"{script.stem}.png").stat().st_size < 200_000
@@ -62,8 +65,8 @@ def test_a_script_of_the_gallery_runs_and_draws_its_picture(script, tmp_path, mo
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_links_lead_somewhere(page):
     targets = re.findall(r"\]\(([^)#]+)", page.read_text())
-    missing = [t for t in targets if not t.startswith("http") and not (page.parent / t).exists()]
-    assert not missing
+    local = [t for t in targets if not t.startswith("http") and t not in MADE_LATER]
+    assert not [t for t in local if not (page.parent / t).exists()]
 
 
 def test_every_option_of_the_command_line_is_documented():
