@@ -64,7 +64,8 @@ def run(settings: Settings) -> Iterator[Table]:
         )
     table.note(
         f"Best of {3 * settings.repeat} repeats. The bound reads {READS} and writes {WRITES} float32 numbers "
-        "per pixel. Goal: within 1.5 times of it for single iterations, and below it for many, which share passes over memory."
+        "per pixel. Goal: within 1.5 times of it for single iterations, and below it for many, which share "
+        "passes over memory."
     )
     yield table
 

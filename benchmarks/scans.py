@@ -16,9 +16,9 @@ VIEWS = 60
 
 WEIGHTS = {
     ("Shepp-Logan", 256): 5.0,
-    ("Shepp-Logan", 512): 5.0,
-    ("CT slice", 256): 0.5,
-    ("CT slice", 512): 0.5,
+    ("Shepp-Logan", 512): 10.0,
+    ("CT slice", 256): 10.0,
+    ("CT slice", 512): 20.0,
 }
 """Of the weights 1, 2, 5 times powers of ten, that with the best PSNR."""
 
