@@ -67,9 +67,9 @@ def measure(s: Scan, settings: Settings, known: dict[str, float]) -> Table:
             add_peer(table, name, run_once, base)
     table.note(
         f"Peers run the same primal-dual iteration, at balance {known[s.image]:g}, the best of those tried "
-        "on the smallest scan of the image. They use ASTRA's linear projector, whose own minimum is certified "
-        f"to {reference.certified:.0e}, and stop as soon as their objective error, seen from the reference, "
-        "meets the target; looking is not timed. '>': given up before the target."
+        "on the smallest scan of the image. They use ASTRA's linear projector, whose own minimum is "
+        f"certified to {reference.certified:.0e}, and stop as soon as their objective error, seen from the "
+        "reference, meets the target; looking is not timed. '>': given up before the target."
     )
     return table
 
