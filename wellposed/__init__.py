@@ -52,9 +52,11 @@ _HOME = {
     "ConvergenceWarning": "solvers.result",
     "Plan": "solvers.plan",
     "Result": "solvers.result",
+    "TwoStage": "solvers.two_stage",
     "choose": "solvers.selection",
     "explain": "solvers.minimize",
     "minimize": "solvers.minimize",
+    "two_stage": "solvers.two_stage",
     "verify": "solvers.certificates",
 }
 
