@@ -3,13 +3,19 @@
 Compose operators and functionals into an objective, minimise it, and get a result with a
 certificate of how good it is::
 
+    import numpy as np
     import wellposed as wp
 
-    objective = wp.LeastSquares(A, b) + 0.05 * wp.TotalVariation() + wp.NonNegative()
+    A = wp.operators.ParallelBeam((256, 256), angles=np.linspace(0, np.pi, 60, endpoint=False))
+    objective = wp.LeastSquares(A, b) + 0.5 * wp.TotalVariation() + wp.NonNegative()
+    print(wp.explain(objective))   # the solver that would be taken, and why
     result = wp.minimize(objective, tol=1e-3)
-    result.certificate
+    result.certificate             # at most this far above the minimum
+    wp.verify(objective, result)   # the same number, from the data, x and the dual variables alone
 
-Names are loaded on first use, so that the import is quick.
+`operators` has the linear maps, `tomography` filtered back-projection, `problems` ready-made
+problems, `testing` one-line checks for operators and functionals of your own; `choose` finds the
+weight of a regulariser from the data. Names are loaded on first use, so that the import is quick.
 """
 
 from __future__ import annotations
