@@ -8,10 +8,10 @@ certificate of how good it is::
 
     A = wp.operators.ParallelBeam((256, 256), angles=np.linspace(0, np.pi, 60, endpoint=False))
     objective = wp.LeastSquares(A, b) + 0.5 * wp.TotalVariation() + wp.NonNegative()
-    print(wp.explain(objective))   # the solver that would be taken, and why
+    print(wp.explain(objective))  # the solver that would be taken, and why
     result = wp.minimize(objective, tol=1e-3)
-    result.certificate             # at most this far above the minimum
-    wp.verify(objective, result)   # the same number, from the data, x and the dual variables alone
+    result.certificate  # at most this far above the minimum
+    wp.verify(objective, result)  # the same number, from the data, x and the dual variables alone
 
 `operators` has the linear maps, `tomography` filtered back-projection, `problems` ready-made
 problems, `testing` one-line checks for operators and functionals of your own; `choose` finds the
