@@ -68,6 +68,21 @@ REGISTRY = {
     "wavelet of colour": Entry(lambda: O.Wavelet((8, 3), "haar", axes=(0,))),
     "biorthogonal wavelet": Entry(lambda: O.Wavelet((16,), "bior2.2", level=1), slack=1.03),
     "inverse biorthogonal wavelet": Entry(lambda: O.Wavelet((16,), "bior2.2", level=1).inverse, slack=1.03),
+    "graph laplacian": Entry(lambda: O.GraphLaplacian(DENSE[:4, :5], 2, 1.0), slack=2.0),
+    "normalised graph laplacian": Entry(
+        lambda: O.GraphLaplacian(DENSE[:4, :5], 2, 1.0, spatial_sigma=2.0, normalisation="symmetric"),
+        slack=2.0,
+    ),
+    "random walk graph laplacian": Entry(
+        lambda: O.GraphLaplacian(DENSE[:4, :5], 1, 1.0, normalisation="random-walk"), slack=2.5
+    ),
+    "graph laplacian of a volume": Entry(
+        lambda: O.GraphLaplacian(DENSE.reshape(3, 4, 6), 1, 2.0, normalisation="none"), slack=2.0
+    ),
+    "graph laplacian of neighbours": Entry(
+        lambda: O.GraphLaplacian.from_neighbours(DENSE[:4, :5], 3, 1.0, normalisation="random-walk"),
+        slack=3.0,
+    ),
     "part": Entry(lambda: Part([(2, 2), (3,)], 1)),
     "adjoint": Entry(lambda: O.Gradient((3, 4)).T),
     "composition": Entry(lambda: O.Gradient((3, 4)) @ O.Mask(DENSE[:3, :4] > 0), slack=1.03),

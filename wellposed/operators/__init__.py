@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from wellposed.operators.diagonal import Diagonal, Identity, Mask
     from wellposed.operators.fan_beam import FanBeam
     from wellposed.operators.fourier import FourierTransform
+    from wellposed.operators.graph import GraphLaplacian
     from wellposed.operators.matrices import Matrix, from_scipy, to_scipy
     from wellposed.operators.parallel_beam import ParallelBeam
     from wellposed.operators.wavelets import Wavelet
@@ -26,6 +27,7 @@ _HOME = {
     "FanBeam": "fan_beam",
     "FourierTransform": "fourier",
     "Gradient": "calculus",
+    "GraphLaplacian": "graph",
     "Identity": "diagonal",
     "LinearOperator": "_base",
     "Mask": "diagonal",
@@ -47,6 +49,7 @@ __all__ = [
     "FanBeam",
     "FourierTransform",
     "Gradient",
+    "GraphLaplacian",
     "Identity",
     "LinearOperator",
     "Mask",
