@@ -37,6 +37,10 @@ CONVEXITY = 0.5
 DEPTH = 16
 """Iterations that a band of rows runs on its own before it meets its neighbours: its cache holds so many."""
 
+FLAT_FROM = 64
+"""Iterations from which the flat image is a candidate: where ``lam`` is so large that it is the solution, the
+iterates approach it slowly, and their total variation weighs heavily."""
+
 FIRST_GAP = 8
 """Iterations before the gap is evaluated for the first time."""
 
@@ -66,6 +70,10 @@ class RofState:
     theta: float = 1.0
     """Extrapolation of the next iteration."""
     iterations: int = 0
+    flat: bool = False
+    """Whether the flat image is better than the iterate."""
+    flat_value: float = np.nan
+    """Primal value of the flat image, once it is known."""
 
 
 def start(
@@ -177,7 +185,7 @@ def advance(state: RofState, count: int) -> None:
 
 
 def gap(state: RofState) -> tuple[float, float]:
-    """Primal value of the newest iterate and dual value of ``q``, summed in double precision.
+    """Primal value of the newest iterate (or of the flat image) and dual value of ``q``, in double precision.
 
     Their difference bounds ``1/2 ||x - x*||^2`` and the excess of the primal value, to rounding.
     """
@@ -194,11 +202,28 @@ def gap(state: RofState) -> tuple[float, float]:
         state.iterations % 2, int(state.isotropic),
     )  # fmt: skip
     total = out.astype(np.float64).sum(axis=0)
-    return float(total[0] + total[1]), float(total[2] + total[3])
+    value = float(total[0] + total[1])
+    if state.iterations >= FLAT_FROM:
+        if np.isnan(state.flat_value):
+            flat, b = _flat_image(state)
+            state.flat_value = 0.5 * float(np.sum((b - flat) ** 2, dtype=np.float64))
+        state.flat = state.flat_value < value
+        value = min(value, state.flat_value)
+    return value, float(total[2] + total[3])
+
+
+def _flat_image(state: RofState) -> tuple[Array, Array]:
+    """The constant nearest to the data within the bounds, for each channel, and the data."""
+    b = _gather(state.b, state, 0)
+    axes = tuple(range(1 if state.channels else 0, b.ndim))
+    mean = b.mean(axis=axes, dtype=np.float64, keepdims=True).clip(state.lower, state.upper)
+    return np.broadcast_to(mean, b.shape).astype(b.dtype), b
 
 
 def primal(state: RofState) -> Array:
-    """The newest iterate, in the image's shape (a copy)."""
+    """The newest iterate, or the flat image where the last `gap` found it better (a copy)."""
+    if state.flat:
+        return _flat_image(state)[0]
     return _gather(state.x[state.iterations % 2], state, 0)
 
 
