@@ -10,7 +10,7 @@ from wellposed import arrays
 from wellposed.arrays import Array
 from wellposed.functionals.datafits import as_weights
 from wellposed.functionals.parameter import Parameter, current, positive
-from wellposed.functionals.size_penalties import SizePenalty, either
+from wellposed.functionals.size_penalties import SizePenalty, either, where_kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,8 +213,8 @@ class SCAD(SizePenalty):
 
         def continuous() -> Array:
             room = xp.where(gentle, gamma - 1 - t, xp.ones_like(t))
-            bent = lam + (size - lam * (1 + t)) * ((gamma - 1) / room)
-            return xp.minimum(size, xp.where(size > lam * (1 + t), bent, soft))
+            bent = xp.clip(size - lam * (1 + t), 0.0, None) * (t / room)
+            return xp.minimum(size, soft + bent)
 
         def jumping() -> Array:
             early = 0.5 * lam * (gamma + 1 + t)
@@ -282,7 +282,7 @@ class LogSum(SizePenalty):
 
         def cheaper() -> Array:
             better = (t * xp.log1p(z / e) < z * (size - 0.5 * z)) & (size + e > twice)
-            return xp.where(better, z, xp.zeros_like(z))
+            return where_kept(better, z)
 
         return either(t <= e * e, lambda: z, cheaper)
 
@@ -296,4 +296,4 @@ def _firm(size: Array, threshold: Array, rate: Array, jump: Array) -> Array:
         room = xp.where(gentle, 1 - rate, xp.ones_like(rate))
         return xp.minimum(size, xp.clip(size - threshold, 0.0, None) / room)
 
-    return either(gentle, continuous, lambda: xp.where(size > jump, size, xp.zeros_like(size)))
+    return either(gentle, continuous, lambda: where_kept(size > jump, size))

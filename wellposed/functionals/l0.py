@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from wellposed import arrays
 from wellposed.arrays import Array
-from wellposed.functionals.size_penalties import SizePenalty
+from wellposed.functionals.size_penalties import SizePenalty, where_kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,4 +40,4 @@ class L0(SizePenalty):
 
     def _shrink(self, size: Array, t: Array) -> Array:
         xp = arrays.namespace(size)
-        return xp.where(size > xp.sqrt(2 * t), size, xp.zeros_like(size))
+        return where_kept(size > xp.sqrt(2 * t), size)

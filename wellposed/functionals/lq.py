@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from wellposed import arrays
 from wellposed.arrays import Array
 from wellposed.functionals._base import Traits
 from wellposed.functionals.norms import L1
 from wellposed.functionals.parameter import Parameter, current, positive
-from wellposed.functionals.size_penalties import SizePenalty
+from wellposed.functionals.size_penalties import SizePenalty, where_kept
 
 NEWTON_STEPS = 100
 
@@ -99,14 +99,15 @@ class Lq(SizePenalty):
         beta = (2 * (1 - q) * t) ** (1 / (2 - q))
         threshold = (2 - q) / (2 * (1 - q)) * beta
         kept = size > threshold
-        size = xp.where(kept, size, threshold + 1)
+        # Entries below the threshold take some value that is harmless.
+        size = xp.maximum(size, threshold + float(xp.finfo(size.dtype).smallest_normal))
         if q == 0.5:
             root = _half_root(size, beta)
         elif q == 2 / 3:
             root = _two_thirds_root(size, beta)
         else:
             root = _concave_root(size, t, q)
-        return xp.where(kept, xp.minimum(root, size), xp.zeros_like(root))
+        return where_kept(kept, xp.minimum(root, size))
 
     def _conjugate(self, y: Array) -> float:
         q, xp = self._q, arrays.namespace(y)
@@ -183,7 +184,7 @@ def _concave_root(size: Array, t: Array, q: float) -> Array:
         slope = (t * q) * z ** (q - 1)
         return (z + slope - size) / (1 - (1 - q) * slope / z)
 
-    return _newton(size, step)
+    return _newton(size, step, size)
 
 
 def _convex_root(size: Array, t: Array, q: float) -> Array:
@@ -210,18 +211,18 @@ def _convex_root(size: Array, t: Array, q: float) -> Array:
         slope = curved * y ** (power - 1)
         return (linear * y + slope * y - target) / (linear + power * slope)
 
-    y = _newton(bound, step)
+    y = _newton(bound, step, bound)
     root = xp.where(active, y if q > 2 else y**power, xp.zeros_like(y))
     return xp.where(weighed, root, size)
 
 
-def _newton(z: Array, step: Any) -> Array:
-    """Newton's method that comes down to a root: ``z - step(z)`` until a step is rounding."""
+def _newton(z: Array, step: Callable[[Array], Array], scale: Array) -> Array:
+    """Newton's method that comes down to a root, until a step is rounding of numbers of size ``scale``."""
     xp = arrays.namespace(z)
     eps = arrays.epsilon(z)
     for _ in range(NEWTON_STEPS):
         change = step(z)
         z = z - change
-        if not bool(xp.any(change > 4 * eps * z)):
+        if not bool(xp.any(change > 4 * eps * scale)):
             break
     return z

@@ -57,10 +57,15 @@ class SizePenalty(Functional):
         if arrays.is_complex(x):
             return x * (kept / xp.where(size > 0, size, xp.ones_like(size)))
         # Adding 0 turns -0 into 0.
-        return xp.where(x < 0, -kept, kept) + 0.0
+        return xp.copysign(kept, x) + 0.0
 
     def __str__(self) -> str:
         return type(self).__name__
+
+
+def where_kept(mask: Array, values: Array) -> Array:
+    """``values`` where ``mask`` is true, else 0; several times quicker than ``where`` on irregular masks."""
+    return values * arrays.namespace(values).astype(mask, values.dtype)
 
 
 def either(mask: Array, yes: Callable[[], Array], no: Callable[[], Array]) -> Array:
