@@ -64,6 +64,14 @@ REGISTRY = {
     "uneven blur": Entry(lambda: O.Convolution(np.abs(KERNEL), (5, 6), "reflect"), slack=1.03),
     "1-D convolution": Entry(lambda: O.Convolution(KERNEL[0], (9,), "zero"), slack=1.3),
     "3-D convolution": Entry(lambda: O.Convolution(KERNEL[None], (2, 3, 4), "reflect"), slack=1.03),
+    "bessel potential": Entry(lambda: O.BesselPotential((5, 4), 1.5)),
+    "reflected bessel potential": Entry(lambda: O.BesselPotential((4, 5), -2.3, "reflect")),
+    "bessel potential of traces": Entry(
+        lambda: O.BesselPotential((3, 7, 2), -1.0, axes=(1,), spacing=0.3, symbol="frequencies")
+    ),
+    "bessel potential of one pixel": Entry(lambda: O.BesselPotential((1, 1), 3.0, "reflect")),
+    "fractional laplacian": Entry(lambda: O.FractionalLaplacian((3, 5), 0.7)),
+    "periodic fractional laplacian": Entry(lambda: O.FractionalLaplacian((6, 1, 3), 2.0, "periodic")),
     "wavelet": Entry(lambda: O.Wavelet((8, 16), "db2")),
     "wavelet of colour": Entry(lambda: O.Wavelet((8, 3), "haar", axes=(0,))),
     "biorthogonal wavelet": Entry(lambda: O.Wavelet((16,), "bior2.2", level=1), slack=1.03),

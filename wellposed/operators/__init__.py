@@ -19,14 +19,17 @@ if TYPE_CHECKING:
     from wellposed.operators.graph import GraphLaplacian
     from wellposed.operators.matrices import Matrix, from_scipy, to_scipy
     from wellposed.operators.parallel_beam import ParallelBeam
+    from wellposed.operators.sobolev import BesselPotential, FractionalLaplacian
     from wellposed.operators.wavelets import Wavelet
 
 _HOME = {
+    "BesselPotential": "sobolev",
     "Convolution": "convolution",
     "Diagonal": "diagonal",
     "FanBeam": "fan_beam",
     "FourierTransform": "fourier",
     "Gradient": "calculus",
+    "FractionalLaplacian": "sobolev",
     "GraphLaplacian": "graph",
     "Identity": "diagonal",
     "LinearOperator": "_base",
@@ -44,10 +47,12 @@ _HOME = {
 }
 
 __all__ = [
+    "BesselPotential",
     "Convolution",
     "Diagonal",
     "FanBeam",
     "FourierTransform",
+    "FractionalLaplacian",
     "Gradient",
     "GraphLaplacian",
     "Identity",
