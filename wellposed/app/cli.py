@@ -149,7 +149,7 @@ def reconstruct(
     double
         Compute in double precision, for a small --tol.
     checkpoint
-        Save the run here now and then; deleted when the run is complete.
+        Save the run here now and then; deleted when the run has reached its tolerance.
     resume
         Go on with the run saved in the checkpoint, if there is one.
     checkpoint_seconds
@@ -315,6 +315,42 @@ def demo(
     from wellposed.app.console import Console
 
     return work.run(output, Console(quiet))
+
+
+@app.command
+def reproduce(
+    experiment: str | None = None,
+    /,
+    *,
+    list_: Annotated[bool, Parameter(name="--list", negative="")] = False,
+    full: Annotated[bool, Flag] = False,
+    seed: Annotated[int, Parameter(validator=Number(gte=0))] = 0,
+    output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("reproduced"),
+    quiet: Quiet = False,
+) -> int:
+    """Measure the claims of a paper: a table of those that hold and those that do not, and a figure.
+
+    Parameters
+    ----------
+    experiment
+        Which paper; see --list.
+    list_
+        List the experiments, and stop.
+    full
+        At the large size, which may take hours; the small one takes about a minute.
+    seed
+        Of the first of the random problems.
+    output
+        Folder for the figure (.png) and the numbers behind the table (.json).
+    """
+    from wellposed.app import reproduce as work
+    from wellposed.app.console import Console
+
+    if list_:
+        return work.list_experiments()
+    if experiment is None:
+        raise InputError("name an experiment; wellposed reproduce --list lists them")
+    return work.run(experiment, full, seed, output, Console(quiet))
 
 
 def _number(text: str, option: str, positive: bool = False) -> float | None:
