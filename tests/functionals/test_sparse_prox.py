@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import wellposed as wp
+from wellposed.functionals.merge import merge
 
 # Name: (penalty, its value, its slope) written down from the formula for one size r > 0.
 PENALTIES = {
@@ -146,6 +147,36 @@ def test_weak_convexity_is_the_least_that_makes_it_convex(name):
     less = np.diff(value(r) + 0.99 * rho * r**2 / 2, 2) / (r[1] - r[0]) ** 2
     assert less.min() < -1e-3 * rho
     assert with_weights(penalty, np.array([0.5, 3.0])).weak_convexity == pytest.approx(3 * rho)
+
+
+@pytest.mark.parametrize("name", [name for name, (f, *_) in PENALTIES.items() if not f.traits.convex])
+@pytest.mark.parametrize("quadratic", [False, True])
+def test_joined_with_a_bound_at_zero(name, quadratic):
+    penalty, value, _ = PENALTIES[name]
+    terms = [0.6 * penalty, wp.NonNegative(), *([1.5 * wp.SquaredL2()] if quadratic else [])]
+    joint, rest = merge(terms, np.zeros(9))
+    assert rest == []
+    x, step = np.linspace(-2, 3, 101), 0.8
+    z = joint.prox(x, step)
+    assert np.all(z >= 0)
+    grid = np.linspace(0, 3, 6001)
+    slope = 1.5 if quadratic else 0.0
+    price = step * (0.6 * value(grid) + slope * grid**2 / 2)
+    best = np.min(price + (grid - x[:, None]) ** 2 / 2, axis=1)
+    cost = step * (0.6 * value(z) + slope * z**2 / 2) + (z - x) ** 2 / 2
+    assert np.all(cost <= best + 1e-14)
+    assert joint(z) == pytest.approx(0.6 * penalty(z) + slope * np.sum(z**2) / 2)
+    assert joint(-np.ones(2)) == np.inf
+
+
+def test_convex_penalties_keep_their_conjugates_beside_a_bound():
+    joint, rest = merge([wp.Lq(1.0), wp.NonNegative()], np.zeros(3))
+    assert [joint.traits.conjugate, *(f.traits.conjugate for f in rest)] == [True, True]
+    result = wp.minimize(
+        wp.LeastSquares(None, np.array([2.0, -1.0])) + wp.Lq(1.0) + wp.NonNegative(), tol=1e-6
+    )
+    assert result.certificate.kind == "duality gap"
+    assert np.allclose(result.x, [1.0, 0.0], atol=1e-2)
 
 
 def test_published_numbers():

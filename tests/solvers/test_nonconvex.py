@@ -152,6 +152,18 @@ def test_denoising_is_one_proximal_map(rng):
     assert result.iterations <= 2
 
 
+@pytest.mark.parametrize("name", PENALTIES)
+def test_bounded_below_by_zero(rng, name):
+    A, b = regression(rng)
+    objective = objective_of(A, b, name) + wp.NonNegative()
+    result = wp.minimize(objective, tol=1e-8, max_iter=50_000)
+    assert result.status == "stationary"
+    assert result.x.min() == 0.0
+    gradient = A.T @ (A @ result.x - b)
+    # One-sided stationarity: the penalties increase.
+    assert np.all(gradient[result.x > 1e-6] <= 1e-6)
+
+
 def test_terms_behind_operators_are_refused():
     objective = wp.LeastSquares(None, np.ones((4, 4))) + wp.L0() @ wp.operators.Gradient((4, 4))
     with pytest.raises(ValueError, match="no solver can minimise"):

@@ -276,9 +276,9 @@ class LogSum(SizePenalty):
         # The discriminant (size + e)^2 - 4 t as a product, and the root without a difference of equals.
         root = xp.sqrt(xp.clip(size + e - twice, 0.0, None)) * xp.sqrt(size + e + twice)
         far = size > e
-        sums = xp.where(far, size - e, e - size) + root
-        other = 2 * (size * e - t) / xp.where(far | (sums == 0), xp.ones_like(sums), sums)
-        z = xp.clip(xp.where(far, 0.5 * sums, other), 0.0, None)
+        sums = xp.abs(size - e) + root
+        other = 2 * (size * e - t) / xp.maximum(sums, sums * 0 + float(xp.finfo(sums.dtype).smallest_normal))
+        z = xp.clip(where_kept(far, 0.5 * sums) + where_kept(~far, other), 0.0, None)
 
         def cheaper() -> Array:
             better = (t * xp.log1p(z / e) < z * (size - 0.5 * z)) & (size + e > twice)

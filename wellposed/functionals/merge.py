@@ -2,7 +2,7 @@
 
 `merge` takes the terms of an objective that act on ``x`` directly and makes one functional of as
 many as possible: squared distances add up to one, bounds intersect, L1 weights add up, an elastic
-net is taken as its two parts.
+net is taken as its two parts, a sparse penalty takes in the bound 0.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from wellposed.functionals.datafits import LeastSquares
 from wellposed.functionals.elastic_net import ElasticNet
 from wellposed.functionals.indicators import Box, NonNegative
 from wellposed.functionals.norms import L1, SquaredL2
+from wellposed.functionals.size_penalties import NonNegativePart, SizePenalty
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,7 +207,7 @@ def merge(terms: Sequence[Functional], like: Array) -> tuple[Functional, list[Fu
         l1 = sparse[0] if len(sparse) == 1 else _joint_l1(sparse, like)
         parts.append(BoundedL1(l1, Box(low, high)) if bounded else l1)
     elif bounded:
-        parts.append(NonNegative() if (low, high) == (0.0, math.inf) else Box(low, high))
+        parts.append(_bounds(low, high, others))
     if quadratic:
         return _plus_quadratic(quadratic, parts, others, like)
     candidates = parts + others
@@ -241,6 +242,19 @@ def _plus_quadratic(
     if isinstance(joint, Zero) and others and (isinstance(a, float) or others[0].traits.separable):
         joint, others = others[0], others[1:]
     return PlusQuadratic(joint, a, r, constant, source), others
+
+
+def _bounds(low: float, high: float, others: list[Functional]) -> Functional:
+    """The indicator of the bounds; 0 joins a penalty that is not convex, which is taken out of ``others``.
+
+    Convex penalties stay apart: solvers bound the error by their conjugates.
+    """
+    if (low, high) != (0.0, math.inf):
+        return Box(low, high)
+    for k, term in enumerate(others):
+        if isinstance(_peel(term)[1], SizePenalty) and not term.traits.convex:
+            return NonNegativePart(others.pop(k))
+    return NonNegative()
 
 
 def _joint_l1(sparse: list[Functional], like: Array) -> Functional:

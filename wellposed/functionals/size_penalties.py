@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from wellposed import arrays
@@ -52,15 +55,39 @@ class SizePenalty(Functional):
 
     def prox(self, x: Array, step: Any = 1.0) -> Array:
         xp = arrays.namespace(x)
-        size = xp.abs(x)
-        kept = self._shrunk(size, step)
         if arrays.is_complex(x):
-            return x * (kept / xp.where(size > 0, size, xp.ones_like(size)))
+            size = xp.abs(x)
+            return x * (self._shrunk(size, step) / xp.where(size > 0, size, xp.ones_like(size)))
+        kept = xp.copysign(self._shrunk(xp.abs(x), step), x)
         # Adding 0 turns -0 into 0.
-        return xp.copysign(kept, x) + 0.0
+        kept += 0.0
+        return kept
 
     def __str__(self) -> str:
         return type(self).__name__
+
+
+@dataclass(frozen=True, eq=False)
+class NonNegativePart(Functional):
+    """A (weighted) `SizePenalty` where all entries are at least 0, infinite elsewhere.
+
+    Its proximal point is that of the penalty at ``max(x, 0)``, since the penalty increases with the size.
+    """
+
+    f: Functional
+
+    @property
+    def traits(self) -> Traits:
+        return dataclasses.replace(self.f.traits, lipschitz=None, quadratic=False, conjugate=False)
+
+    def __call__(self, x: Array) -> float:
+        return math.inf if bool(arrays.namespace(x).any(x < 0)) else self.f(x)
+
+    def prox(self, x: Array, step: Any = 1.0) -> Array:
+        return self.f.prox(arrays.namespace(x).clip(x, 0.0, None), step)
+
+    def __str__(self) -> str:
+        return f"{self.f} + NonNegative"
 
 
 def where_kept(mask: Array, values: Array) -> Array:

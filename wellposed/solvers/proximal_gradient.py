@@ -162,7 +162,12 @@ class ProximalGradient:
         return smooth.slopes(self.problem.terms, state.images)
 
     def residual(self, state: State) -> tuple[float, float]:
-        """Norm of the gradient mapping of the last step, against that of the gradient at the start."""
+        """Norm of the gradient mapping of the last step, against that of the gradient at the start.
+
+        Where there is nothing but a proximal map: how far the point moved, against its norm.
+        """
+        if not self.problem.terms:
+            return state.mapping, arrays.norm(state.x) / state.step
         return state.mapping, state.scale
 
     def observe(self, state: State, certificate: Certificate) -> None:
