@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from wellposed.operators.matrices import Matrix, from_scipy, to_scipy
     from wellposed.operators.parallel_beam import ParallelBeam
     from wellposed.operators.sobolev import BesselPotential, FractionalLaplacian
+    from wellposed.operators.undecimated import UndecimatedWavelet
     from wellposed.operators.wavelets import Wavelet
 
 _HOME = {
@@ -38,6 +39,7 @@ _HOME = {
     "ParallelBeam": "parallel_beam",
     "Stack": "algebra",
     "SymmetrisedGradient": "calculus",
+    "UndecimatedWavelet": "undecimated",
     "Wavelet": "wavelets",
     "disk_kernel": "convolution",
     "from_scipy": "matrices",
@@ -62,6 +64,7 @@ __all__ = [
     "ParallelBeam",
     "Stack",
     "SymmetrisedGradient",
+    "UndecimatedWavelet",
     "Wavelet",
     "disk_kernel",
     "from_scipy",
