@@ -54,7 +54,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--full", action="store_true", help="the longest cases as well")
     parser.add_argument("--busy", action="store_true", help="with another process that keeps a core busy")
     parser.add_argument(
-        "--slow", type=float, default=20.0, help="seconds after which a peer is given up (20)"
+        "--slow", type=float, default=12.0, help="seconds after which a peer is given up (12)"
     )
     parser.add_argument("--write", action="store_true", help=f"write {PAGE.relative_to(PAGE.parents[1])}")
     args = parser.parse_args()

@@ -31,7 +31,7 @@ class Settings:
     """Small images and few cases: to see that everything runs, not for figures to quote."""
     full: bool = False
     """The longest cases too."""
-    slow: float = 20.0
+    slow: float = 12.0
     """Seconds after which a peer that has not reached its target is given up."""
 
 
