@@ -44,7 +44,7 @@ def quietly(*args: object, **options: object) -> wp.Result:
 @pytest.mark.parametrize("solver", ITERATIVE)
 def test_identity_operator(solver: str) -> None:
     b = np.array([3.0, -0.2, 1.0])
-    objective = wp.LeastSquares(wp.operators.Identity((3,)), b) + 0.5 * wp.L1()
+    objective = wp.LeastSquares(wp.operators.Matrix(np.eye(3)), b) + 0.5 * wp.L1()
     x = wp.minimize(objective, tol=1e-9, solver=solver).x
     np.testing.assert_allclose(x, [2.5, 0.0, 0.5], atol=1e-4)
 

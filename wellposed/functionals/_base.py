@@ -190,6 +190,12 @@ class Functional:
 
         return Objective.of(self, other)
 
+    def __radd__(self, other: Any) -> Functional:
+        """``0 + f``, so that ``sum`` adds functionals up."""
+        if isinstance(other, int) and other == 0:
+            return self
+        return NotImplemented
+
     def __rmul__(self, weight: Any) -> Functional:
         if not is_weight(weight):
             return NotImplemented

@@ -99,6 +99,10 @@ class TotalVariation(DifferencePenalty):
     channel_axis: int | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.isotropic, bool):
+            raise TypeError(
+                f"isotropic is True or False, got {self.isotropic!r}; a weight stands in front: 0.1 * TotalVariation()"
+            )
         if self.weights is not None:
             object.__setattr__(self, "weights", as_weights(self.weights))
 

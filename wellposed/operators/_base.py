@@ -50,6 +50,11 @@ class LinearOperator:
     nonnegative = False
     """Whether all entries of the matrix are known to be at least 0."""
 
+    @property
+    def isometry(self) -> bool:
+        """Whether ``A.T @ A`` is known to be the identity."""
+        return False
+
     def __init__(self, domain_shape: Sequence[int], range_shape: Sequence[int]):
         self.domain_shape = as_shape(domain_shape, "domain_shape")
         self.range_shape = as_shape(range_shape, "range_shape")
@@ -217,6 +222,8 @@ class LinearOperator:
 
     def __matmul__(self, other: Any) -> LinearOperator:
         if not isinstance(other, LinearOperator):
+            if hasattr(other, "shape"):
+                raise TypeError("A @ B composes two operators; to apply an operator to an array write A(x)")
             return NotImplemented
         from wellposed.operators.algebra import Composition
 

@@ -135,6 +135,10 @@ class Wavelet(HostOperator):
         return 1.0 if self.orthonormal else super()._norm()
 
     @property
+    def isometry(self) -> bool:
+        return self.orthonormal
+
+    @property
     def has_solve_normal(self) -> bool:
         """Whether the transform is orthonormal."""
         return self.orthonormal

@@ -159,6 +159,8 @@ def verify(objective: Functional, result: Result) -> Certificate:
     >>> wp.verify(objective, wp.minimize(objective)).relative < 1e-3
     True
     """
+    if not isinstance(result, Result):
+        raise TypeError(f"verify takes the Result of minimize, got {type(result).__name__}")
     problem = canonical(objective, result.x)
     variable = result.x if problem.image_part is None or result.variable is None else result.variable
     if tuple(variable.shape) != problem.shape:

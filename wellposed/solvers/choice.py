@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from wellposed.arrays import Array
 from wellposed.functionals._base import Functional, Zero
-from wellposed.solvers import certificates, smooth
+from wellposed.solvers import certificates, repair, smooth
 from wellposed.solvers.admm import ADMM, InnerCG, Linearised
 from wellposed.solvers.denoising import Denoising, denoising_form
 from wellposed.solvers.krylov import ConjugateGradient
@@ -335,7 +335,7 @@ def _cost(p: Problem) -> str:
 
 
 def _certificate(p: Problem) -> str:
-    if certificates.has_gap(p):
+    if certificates.has_gap(p) and repair.is_known(p):
         return "duality gap"
     smooth_all = all(f.traits.smooth for f in _functionals(p))
     if p.convex and smooth_all and certificates.strong_convexity(p) > 0:

@@ -207,7 +207,9 @@ class Monitor:
             best.lower_bound, best.kind = proof.certificate.lower_bound, proof.certificate.kind
             best.note = proof.certificate.note
             best.dual = tuple(None if y is None else _copy(y) for y in proof.dual)
-        bounded = math.isfinite(best.lower_bound)
+        # The bound at the start may be finite and trivial where no later dual point can be made feasible.
+        bounded = proof is not None and math.isfinite(proof.certificate.lower_bound)
+        bounded = bounded or best.objective - best.lower_bound <= self.control.tol * abs(best.objective)
         if objective < best.objective or not (bounded and math.isfinite(best.objective)):
             # Without a bound the objective alone does not rank the points: the latest is kept.
             best.x, best.objective = _copy(x), objective
@@ -215,6 +217,7 @@ class Monitor:
             scale = max(abs(best.objective), self.problem.scale_floor)
             gap = max(best.objective - best.lower_bound, 0.0)
             return Certificate(best.kind, gap, scale, best.objective, best.lower_bound, best.note)
+        best.dual = None
         scale = max(residual[1], self.problem.scale_floor)
         note = self._why_no_bound(objective)
         return Certificate("fixed-point residual", residual[0], scale, objective, note=note)
@@ -241,15 +244,15 @@ class Monitor:
             return "converged" if self.problem.convex else "stationary"
         if c.value < 0.99 * best.gap:
             best.gap, best.improved_at = c.value, record.iteration
-        if c.is_bound and self._at_rounding(c.value, record.iteration):
+        if c.is_bound and self._at_rounding(c.value, record):
             return "stalled"
         return "max_iter" if record.iteration >= self.control.max_iter else ""
 
-    def _at_rounding(self, gap: float, iteration: int) -> bool:
+    def _at_rounding(self, gap: float, record: Record) -> bool:
         """Whether a gap is as small as rounding, or nearly so and no longer falling."""
-        floor = self.problem.scale_floor
-        idle = iteration >= 2 * self.best.improved_at + 100
-        return gap <= 2 * floor or (gap <= 1000 * floor and idle)
+        rounding = self.problem.rounding(record.objective)
+        idle = record.iteration >= 2 * self.best.improved_at + 100
+        return gap <= rounding or (gap <= 100 * rounding and idle)
 
     def result(self) -> Result:
         """The result of the run, with a warning if it did not converge."""

@@ -20,6 +20,7 @@ from wellposed.functionals.merge import merge
 from wellposed.functionals.objective import Objective
 from wellposed.functionals.tgv import Lifted
 from wellposed.operators._base import LinearOperator
+from wellposed.operators.diagonal import Identity
 
 
 @dataclass(frozen=True)
@@ -112,8 +113,18 @@ class Problem:
 
     @cached_property
     def scale_floor(self) -> float:
-        """Below this the value of the objective is rounding: the least scale of a relative certificate."""
-        return arrays.epsilon(self.like) * self.value_at_zero
+        """The least scale of a relative certificate: an objective below this is made of rounding errors."""
+        return arrays.epsilon(self.like) ** 2 * self.value_at_zero
+
+    def rounding(self, objective: float) -> float:
+        """Size of the rounding errors in the objective near a value of it.
+
+        Residuals of size ``sqrt(2 objective)`` are differences of data of size ``sqrt(2 value_at_zero)``.
+        """
+        size = abs(objective)
+        return (
+            arrays.epsilon(self.like) * (size + 2 * math.sqrt(size * self.value_at_zero)) + self.scale_floor
+        )
 
     def zeros(self) -> Array:
         """A fresh zero variable."""
@@ -150,6 +161,7 @@ def canonical(objective: Functional, x0: Array | None = None) -> Problem:
         if _vanishes(functional):
             continue
         f, K = functional.factor(tuple(like.shape))
+        K = None if isinstance(K, Identity) and not K.complex_domain else K
         if K is None and f.traits.prox:
             on_x.append(f)
         else:

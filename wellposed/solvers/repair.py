@@ -29,7 +29,7 @@ from scipy.fft import dctn, idctn
 
 from wellposed import arrays
 from wellposed.arrays import Array
-from wellposed.functionals._base import Functional, Weighted
+from wellposed.functionals._base import Functional, Weighted, Zero
 from wellposed.functionals.datafits import LeastSquares
 from wellposed.functionals.indicators import NonNegative
 from wellposed.operators.calculus import laplacian_symbol
@@ -45,13 +45,25 @@ THREADS_FROM = 1 << 18
 GOOD = 1 - 1e-5
 """Scale at which there is nothing left to gain."""
 
-REACH = 30.0
+REACH = 100.0
 """Factor by which polishing may be hoped to shrink a gap."""
 
 SPREAD = 0.6
 """The balls aimed at are larger than those wanted by this share of the present excess."""
 
-Bound = tuple[float, str]
+
+def is_known(problem: Problem) -> bool:
+    """Whether dual points of this problem can be made feasible, so that there is a gap at every point."""
+    G = problem.simple.traits
+    if not (G.indicator or G.homogeneous) or not math.isinf(problem.simple._conjugate(problem.zeros() + 1)):
+        return True
+    if not G.indicator and not isinstance(problem.simple, Zero):
+        return True
+    if problem.lifted is not None:
+        return any(t.K is problem.image_part and t.f.traits.quadratic for t in problem.terms)
+    if isinstance(tv_form(problem), TVForm) or _isometry(problem) is not None or not problem.terms:
+        return True
+    return isinstance(problem.simple, NonNegative) and all(_lowest(t) is not None for t in problem.terms)
 
 
 def repaired_bound(
@@ -66,6 +78,8 @@ def repaired_bound(
         repair = Repair(problem, form)
         repaired = repair.run(p, q, problem.simple.project_dual(w), objective, wanted)
         return repaired.bound, repaired.note, repair.in_order(repaired)
+    if (tight := _isometry(problem)) is not None:
+        return _isometry_bound(problem, y, problem.simple.project_dual(w), tight)
     mass = _mass_bound(problem, objective, y, w)
     if mass is not None:
         return mass, "minimisers have bounded mass, since A and x are nonnegative", y
@@ -114,7 +128,7 @@ class Repair:
 
     def run(self, p: Array, q: Array, m: Array, objective: float, wanted: float) -> Repaired:
         """The best feasible point near ``(p, q, m)``, polished where that may give the gap ``wanted``."""
-        p, q, m = (v.astype(np.float64) for v in (p, q, m))
+        p, q, m = (v.astype(np.result_type(v, np.float64)) for v in (p, q, m))
         p, rest = self._balance_means(p, m)
         f = self.form.tv.f
         first = self._on_constraint(q, rest)
@@ -185,8 +199,9 @@ class Repair:
 
     def in_order(self, repaired: Repaired) -> tuple[Array, ...]:
         """The dual variables in the order of the problem's terms, in its dtype."""
-        p, q = (v.astype(self.problem.like.dtype) for v in (repaired.p, repaired.q))
-        return self.form.in_order(p, q)
+        real = self.problem.like.dtype
+        p = repaired.p.astype(np.result_type(real, np.complex64) if np.iscomplexobj(repaired.p) else real)
+        return self.form.in_order(p, repaired.q.astype(real))
 
     def _balance_means(self, p: Array, m: Array) -> tuple[Array, Array]:
         """``p`` moved so that ``A* p + m`` has mean zero, and that sum."""
@@ -232,6 +247,38 @@ def _lifted_bound(problem: Problem, y: tuple[Array, ...]) -> tuple[float, str, t
     if math.inf in values:
         return -math.inf, "the dual point could not be made feasible", y
     return -math.fsum(values), f"dual point balanced on the auxiliary field, scaled by {scale:.6g}", point
+
+
+# --- a norm behind an isometry ---------------------------------------------------------------------
+
+
+def _isometry(problem: Problem) -> int | None:
+    """The place of a norm behind an operator with ``K* K = I``, such as an orthonormal wavelet transform."""
+    if not problem.simple.traits.homogeneous:
+        return None
+    places = [
+        k
+        for k, t in enumerate(problem.terms)
+        if t.f.traits.homogeneous and t.K is not None and t.K.isometry and not t.f.traits.indicator
+    ]
+    return places[0] if places else None
+
+
+def _isometry_bound(
+    problem: Problem, y: tuple[Array, ...], m: Array, place: int
+) -> tuple[float, str, tuple[Array, ...]]:
+    """``y = -K (m + sum of the other K_j* y_j)`` meets the constraint exactly; all is scaled into the domains."""
+    dual, rest = list(y), m
+    for k, (t, v) in enumerate(zip(problem.terms, y, strict=True)):
+        rest = rest if k == place else rest + t.backward(v)
+    dual[place] = -problem.terms[place].forward(rest)
+    scale = min(t.f.dual_scale(v) for t, v in zip(problem.terms, dual, strict=True))
+    point = tuple(scale * v for v in dual)
+    values = [problem.simple._conjugate(scale * m)]
+    values += [t.f._conjugate(v) for t, v in zip(problem.terms, point, strict=True)]
+    if math.inf in values:
+        return -math.inf, "the dual point could not be made feasible", y
+    return -math.fsum(values), f"dual point made feasible through an isometry, scaled by {scale:.6g}", point
 
 
 # --- nonnegative data fit ---------------------------------------------------------------------------

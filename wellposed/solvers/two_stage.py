@@ -238,19 +238,26 @@ def _solve(
         return minimize(objective + float(weight) * regulariser, x0=x0, **options), float(weight), None
     parameter = Parameter("weight", 1.0)
     whole = objective + parameter * regulariser
-    high = _upper_end(objective, parameter, regulariser)
+    high = upper_end(objective, regulariser)
     choice = choose(whole, parameter, high=high, progress=False, **selection, **options)
     return choice.result, choice.value, choice
 
 
-def _upper_end(objective: Objective, parameter: Parameter, regulariser: Functional) -> float | None:
-    """Where to begin the search for the weight of a weighted total variation.
+def upper_end(objective: Functional, regulariser: Functional) -> float | None:
+    """Where to begin the search for the weight of a weighted total variation; ``None``: as `choose` does.
 
     The weight that leaves nothing of the image is set by the least of the ``w_i``, orders of magnitude
     above any that is of use. The one of plain total variation is above those as well, and far nearer.
+
+    Parameters
+    ----------
+    objective : Functional
+        All but the regulariser.
+    regulariser : Functional
     """
     if not isinstance(regulariser, TotalVariation) or regulariser.weights is None:
         return None
+    parameter = Parameter("weight", 1.0)
     plain = objective + parameter * dataclasses.replace(regulariser, weights=None)
     data, term = data_term(plain), weighted_term(plain, parameter.name)
     if term is None or not data.fit.traits.smooth:

@@ -1,0 +1,102 @@
+"""Dual points are made feasible where that is possible, and nothing is claimed where it is not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cvxpy as cp
+import numpy as np
+import pytest
+
+import wellposed as wp
+from wellposed.solvers.repair import is_known
+
+
+def picture(shape: tuple[int, int] = (16, 12)) -> np.ndarray:
+    x = np.zeros(shape)
+    x[4:12, 3:9] = 1.0
+    return x
+
+
+def blurred() -> tuple[wp.LinearOperator, np.ndarray]:
+    A = wp.operators.Convolution(wp.operators.gaussian_kernel(1.0), (16, 12), boundary="reflect")
+    return A, A(picture()) + 0.01 * np.random.default_rng(0).normal(size=(16, 12))
+
+
+def test_complex_data_get_a_gap_that_closes() -> None:
+    problem = wp.problems.compressed_sensing_mri(picture(), keep=0.5)
+    result = wp.minimize(problem.data_fit + 0.02 * wp.TotalVariation(), tol=1e-4)
+    assert result.certificate.kind == "duality gap"
+    assert result.converged
+    assert wp.verify(problem.data_fit + 0.02 * wp.TotalVariation(), result).relative <= 1.5e-4
+
+
+def test_a_norm_behind_an_isometry_gets_a_gap_that_closes() -> None:
+    A, b = blurred()
+    W = wp.operators.Wavelet((16, 12), "db2", 2)
+    objective = wp.LeastSquares(A, b) + 0.01 * (wp.L1() @ W)
+    result = wp.minimize(objective, tol=1e-5)
+    x = cp.Variable(16 * 12)
+    matrix, wavelet = A.to_dense(), W.to_dense()
+    least = cp.Minimize(0.5 * cp.sum_squares(matrix @ x - b.reshape(-1)) + 0.01 * cp.norm1(wavelet @ x))
+    optimum = cp.Problem(least).solve(solver="CLARABEL")
+    assert result.certificate.kind == "duality gap"
+    assert result.certificate.lower_bound <= optimum * (1 + 1e-7)
+    assert result.objective - optimum <= result.certificate.value + 1e-7 * optimum
+
+
+def unbounded() -> dict[str, wp.Functional]:
+    A, b = blurred()
+    return {
+        "plain": wp.LeastSquares(A, b),
+        "tgv": wp.LeastSquares(A, b) + wp.TotalGeneralizedVariation(0.02, 0.01),
+        "outliers": wp.L1Loss(A, b) + 0.1 * wp.TotalVariation(),
+    }
+
+
+@pytest.mark.parametrize("name", ["plain", "tgv", "outliers"])
+def test_without_a_repair_a_residual_is_given_and_named_as_no_bound(name: str) -> None:
+    objective = unbounded()[name]
+    plan = wp.explain(objective)
+    result = wp.minimize(objective, tol=1e-3)
+    assert plan.certificate == result.certificate.kind == "fixed-point residual"
+    assert not result.certificate.is_bound
+    assert result.converged
+
+
+def bounded() -> list[Any]:
+    A, b = blurred()
+    fit = wp.LeastSquares(A, b)
+    return [
+        fit + 0.1 * wp.TotalVariation(),
+        fit + 0.1 * wp.TotalVariation() + wp.NonNegative(),
+        fit + 0.1 * wp.L1(),
+        fit + 0.1 * wp.SquaredL2(),
+        wp.L1Loss(A, b) + 0.1 * wp.TotalVariation() + wp.Box(0.0, 1.0),
+        wp.LeastSquares(None, b) + wp.TotalGeneralizedVariation(0.2, 0.1),
+    ]
+
+
+@pytest.mark.parametrize("objective", bounded(), ids=str)
+def test_the_plan_promises_the_certificate_that_comes(objective: wp.Functional) -> None:
+    result = wp.minimize(objective, tol=1e-2)
+    assert wp.explain(objective).certificate == result.certificate.kind == "duality gap"
+    assert result.converged
+
+
+def test_single_precision_does_not_stall_long_before_rounding() -> None:
+    A, b = blurred()
+    objective = wp.LeastSquares(A, b.astype(np.float32)) + 1e-3 * wp.TotalVariation() + wp.Box(0.0, 1.0)
+    assert wp.minimize(objective, tol=1e-3).status == "converged"
+
+
+def test_the_identity_is_no_operator() -> None:
+    objective = wp.LeastSquares(wp.operators.Identity((16, 12)), picture()) + 0.1 * wp.TotalVariation()
+    assert wp.explain(objective).solver == "denoising"
+
+
+def test_is_known_looks_at_the_whole_problem() -> None:
+    from wellposed.solvers.problem import canonical
+
+    assert all(is_known(canonical(objective)) for objective in bounded())
+    assert not any(is_known(canonical(objective)) for objective in unbounded().values())
