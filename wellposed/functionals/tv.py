@@ -101,7 +101,8 @@ class TotalVariation(DifferencePenalty):
     def __post_init__(self) -> None:
         if not isinstance(self.isotropic, bool):
             raise TypeError(
-                f"isotropic is True or False, got {self.isotropic!r}; a weight stands in front: 0.1 * TotalVariation()"
+                f"isotropic is True or False, got {self.isotropic!r}; "
+                "a weight stands in front: 0.1 * TotalVariation()"
             )
         if self.weights is not None:
             object.__setattr__(self, "weights", as_weights(self.weights))

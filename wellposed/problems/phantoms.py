@@ -135,7 +135,7 @@ def shepp_logan(image_shape: Any, pixel_size: float = 1.0, supersampling: int = 
     shape = as_shape(image_shape, "image_shape")
     ellipses = shepp_logan_ellipses(min(shape) / 2 * pixel_size)
     # Where values of overlapping ellipses cancel, rounding must not leave negative densities.
-    return np.maximum(rasterize(ellipses, shape, pixel_size, supersampling), 0.0)
+    return np.asarray(np.maximum(rasterize(ellipses, shape, pixel_size, supersampling), 0.0))
 
 
 def line_integrals(ellipses: Sequence[Ellipse], points: np.ndarray, directions: np.ndarray) -> np.ndarray:

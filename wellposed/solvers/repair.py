@@ -267,7 +267,7 @@ def _isometry(problem: Problem) -> int | None:
 def _isometry_bound(
     problem: Problem, y: tuple[Array, ...], m: Array, place: int
 ) -> tuple[float, str, tuple[Array, ...]]:
-    """``y = -K (m + sum of the other K_j* y_j)`` meets the constraint exactly; all is scaled into the domains."""
+    """``y = -K (m + sum of the other K_j* y_j)`` meets the constraint exactly; all is then scaled."""
     dual, rest = list(y), m
     for k, (t, v) in enumerate(zip(problem.terms, y, strict=True)):
         rest = rest if k == place else rest + t.backward(v)
