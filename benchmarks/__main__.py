@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
-import multiprocessing
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,19 +95,15 @@ def page(facts: list[tuple[str, str]], sections: dict[str, list[Table]], run_by:
 
 @contextlib.contextmanager
 def busy_neighbour() -> Iterator[None]:
-    """Another process that computes without a pause."""
-    process = multiprocessing.get_context("spawn").Process(target=spin, daemon=True)
-    process.start()
+    """Another process that computes without a pause; an error if it did not live to the end."""
+    process = subprocess.Popen([sys.executable, "-c", "while True: sum(range(100_000))"])
     try:
         yield
+        if process.poll() is not None:
+            raise RuntimeError(f"the busy neighbour ended early with code {process.returncode}")
     finally:
-        process.terminate()
-        process.join()
-
-
-def spin() -> None:
-    while True:
-        sum(range(100_000))
+        process.kill()
+        process.wait()
 
 
 if __name__ == "__main__":

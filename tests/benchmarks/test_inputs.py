@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from itertools import count
 from types import SimpleNamespace
 
@@ -115,3 +116,11 @@ def test_the_phantom_of_the_projectors_is_float32():
     ellipses, image = projector.phantom(16)
     assert len(ellipses) == 10
     assert image.dtype == np.float32
+
+
+def test_a_busy_neighbour_that_dies_is_an_error(monkeypatch):
+    with front.busy_neighbour():
+        pass
+    monkeypatch.setattr(front.sys, "executable", "true")
+    with pytest.raises(RuntimeError, match="busy neighbour ended early"), front.busy_neighbour():
+        time.sleep(0.5)
