@@ -79,7 +79,10 @@ def reconstruct(
     report: ReportFile = None,
     slice_: Annotated[str, Parameter(name="--slice")] = "0",
     views: Annotated[int | None, Parameter(validator=_Positive)] = None,
-    prior: Literal["tv", "tgv", "none"] = "tv",
+    prior: Literal["tv", "tgv", "weighted-tv", "none"] = "tv",
+    initial: Literal["tv", "fbp"] = "tv",
+    eta: Annotated[float | None, Parameter(validator=_Positive)] = None,
+    power: Annotated[float, Parameter(validator=Number(gt=0, lte=1))] = 0.1,
     weight: Weight = "auto",
     rule: Rule = "auto",
     noise: Noise = None,
@@ -121,7 +124,15 @@ def reconstruct(
     views
         Use this many of the views, evenly spread.
     prior
-        Total variation, total generalised variation, or none: filtered back-projection only.
+        Total variation, total generalised variation, total variation with weights that spare the edges of
+        an initial image, or none: filtered back-projection only.
+    initial
+        Image that --prior weighted-tv takes its weights from: total variation, at a weight chosen from the
+        data, or filtered back-projection.
+    eta
+        Jumps of the initial image well below it count as flat (default: from their sizes).
+    power
+        How much edges are spared: 1 not at all, near 0 the most.
     nonnegative
         Keep the image at or above zero.
     center
@@ -161,7 +172,7 @@ def reconstruct(
     from wellposed.app.console import Console
     from wellposed.app.geometry import Geometry
     from wellposed.app.outputs import Outputs
-    from wellposed.app.scan_task import Source, Task
+    from wellposed.app.scan_task import Source, Task, Weighting
     from wellposed.app.solve import Options
 
     task = Task(
@@ -179,6 +190,7 @@ def reconstruct(
         prior=prior,
         nonnegative=nonnegative,
         options=Options(_number(weight, "--weight", positive=True), rule, noise, tol, max_iter),
+        weighting=Weighting(initial, eta, power),
     )
     request = work.Request(
         task,

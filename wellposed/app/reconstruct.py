@@ -15,6 +15,7 @@ from wellposed.app.console import Console, Interrupt
 from wellposed.app.errors import InputError
 from wellposed.app.files import require_memory
 from wellposed.app.images import read_image
+from wellposed.app.scan_objective import plan_of
 from wellposed.app.scan_report import Request, settings_of, write
 from wellposed.app.scan_task import Outcome, Prepared, Task
 from wellposed.app.scans import Scan
@@ -122,7 +123,7 @@ def _print_plan(task: Task, prepared: Prepared, console: Console) -> int:
             console.note(
                 f"the weight will be chosen from the data (rule {task.options.rule}); 1 stands for it here"
             )
-        print(scan_task.plan_of(task, prepared))
+        print(plan_of(task, prepared))
     return 0
 
 
@@ -131,6 +132,8 @@ def _checkpoint(request: Request, task: Task, scan: Scan) -> CheckpointFile | No
         return None
     if task.prior == "none":
         raise InputError("--checkpoint has nothing to save without a prior; leave it out")
+    if task.prior == "weighted-tv":
+        raise InputError("--checkpoint does not save the initial image of --prior weighted-tv; leave it out")
     settings = {k: v for k, v in settings_of(request, task).items() if k not in ("tol", "max-iter")}
     settings["sha256 of the scan"] = scan.provenance.sha256
     return CheckpointFile(

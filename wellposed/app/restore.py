@@ -15,7 +15,7 @@ from wellposed.app.files import fingerprint
 from wellposed.app.images import Image, read_image
 from wellposed.app.outputs import Outputs, history_of, quality
 from wellposed.app.report import Report, certificate_sentence
-from wellposed.app.scan_task import prior_of
+from wellposed.app.scan_objective import prior_of
 from wellposed.app.solve import Options, Solution, planned, solve
 
 if TYPE_CHECKING:

@@ -18,7 +18,12 @@ from wellposed.app.scans import Scan
 
 __all__ = ["Request", "settings_of", "write"]
 
-_PRIORS = {"tv": "total variation", "tgv": "total generalised variation", "none": "filtered back-projection"}
+_PRIORS = {
+    "tv": "total variation",
+    "tgv": "total generalised variation",
+    "weighted-tv": "weighted total variation",
+    "none": "filtered back-projection",
+}
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,7 @@ def settings_of(request: Request, task: Task) -> dict[str, str]:
         "slice": request.slices,
         "views": geometry.views,
         "prior": task.prior,
+        **task.weighting_settings,
         "weight": options.weight,
         "rule": options.rule,
         "noise": options.noise,

@@ -13,22 +13,19 @@ from numpy.typing import NDArray
 from wellposed.app import preprocess
 from wellposed.app.checkpoints import CheckpointFile
 from wellposed.app.console import Console, Interrupt
-from wellposed.app.errors import InputError
+from wellposed.app.errors import InputError, as_input_error
 from wellposed.app.files import require_memory
 from wellposed.app.geometry import Center, Geometry, locate_center
+from wellposed.app.scan_objective import plan_of, solve_slice
 from wellposed.app.scans import Scan, open_scan
-from wellposed.app.solve import Options, Search, Solution, planned, solve
+from wellposed.app.solve import Options, Solution
 
 if TYPE_CHECKING:
-    from wellposed.functionals._base import Functional
-    from wellposed.functionals.parameter import Parameter
     from wellposed.operators.tomography import FanBeam, ParallelBeam
-    from wellposed.solvers.plan import Plan
 
-__all__ = ["Outcome", "Prepared", "Source", "Task", "prepare", "reconstruct"]
+__all__ = ["Outcome", "Prepared", "Source", "Task", "Weighting", "prepare", "reconstruct"]
 
 _FBP_COPIES = 12
-_SEARCH_COLUMNS = 160
 
 
 @dataclass(frozen=True)
@@ -49,6 +46,22 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Weighting:
+    """Where the prior ``weighted-tv`` takes its weights from, see `wellposed.two_stage`."""
+
+    initial: str = "tv"
+    eta: float | None = None
+    power: float = 0.1
+
+    def weights(self, reference: NDArray[Any]) -> NDArray[np.floating[Any]]:
+        """Weights that spare the edges of an image."""
+        from wellposed.functionals.adaptive_weights import tv_weights_from
+
+        with as_input_error():
+            return np.asarray(tv_weights_from(reference, self.eta, self.power))
+
+
+@dataclass(frozen=True)
 class Task:
     """One slice to reconstruct, with a fixed or an automatic centre and weight."""
 
@@ -58,6 +71,19 @@ class Task:
     prior: str
     nonnegative: bool
     options: Options
+    weighting: Weighting = Weighting()
+
+    @property
+    def weighting_settings(self) -> dict[str, Any]:
+        """Label to value of the settings of the weights, where there are any."""
+        if self.prior != "weighted-tv":
+            return {}
+        made = self.weighting
+        return {
+            "initial": made.initial,
+            "eta": "from the initial image" if made.eta is None else made.eta,
+            "power": made.power,
+        }
 
     def __repr__(self) -> str:
         return f"slice {self.row} of {self.source.path.name}"
@@ -185,67 +211,6 @@ def _fbp(
         return None, (f"no filtered back-projection: {error}",)
 
 
-def objective(task: Task, prepared: Prepared, weight: float | Parameter) -> Functional:
-    """Least squares of the views in use + weight * prior (+ the constraint)."""
-    return _total(task, prepared.operator, prepared.data, weight)
-
-
-def _total(
-    task: Task, operator: ParallelBeam | FanBeam, data: NDArray[Any], weight: float | Parameter
-) -> Functional:
-    from wellposed.functionals.datafits import LeastSquares
-    from wellposed.functionals.indicators import NonNegative
-
-    total = LeastSquares(operator, data) + weight * prior_of(task.prior)
-    return total + NonNegative() if task.nonnegative else total
-
-
-def _binned(task: Task, prepared: Prepared) -> Search | None:
-    """The same slice with detector columns averaged in groups, where that is smaller and the rule allows it.
-
-    With groups of k columns both terms of the objective shrink by the same factor for one and the same
-    image: a sum over 1/k of the rays, and a total variation in pixels k times as wide. So the weight keeps
-    its meaning.
-    Rules that compare with the noise level would need that of the averages.
-    """
-    sinogram = prepared.data
-    columns, size = sinogram.shape[1], prepared.operator.domain_shape[0]
-    k = columns // _SEARCH_COLUMNS
-    if k < 2 or size < k * _SEARCH_COLUMNS // 2 or task.prior != "tv" or task.options.rule != "auto":
-        return None
-    few = columns // k
-    binned = sinogram[:, : few * k].reshape(len(sinogram), few, k).mean(axis=2, dtype=sinogram.dtype)
-    geometry = replace(prepared.geometry, size=max(1, round(size * few * k / columns / k)))
-    center = (prepared.center.value + 0.5) / k - 0.5
-    operator = geometry.operator(prepared.angles[prepared.chosen], few, center, k * prepared.spacing)
-    shape = prepared.operator.domain_shape
-
-    def enlarge(image: NDArray[Any]) -> NDArray[Any]:
-        rows, cols = (np.arange(n) * m // n for n, m in zip(shape, image.shape, strict=True))
-        return np.ascontiguousarray(image[np.ix_(rows, cols)])
-
-    return Search(
-        lambda weight: _total(task, operator, np.ascontiguousarray(binned), weight),
-        enlarge,
-        f"searched with detector columns averaged in groups of {k}",
-    )
-
-
-def prior_of(name: str, channel_axis: int | None = None) -> Functional:
-    """The regulariser of this name, ``"tv"`` or ``"tgv"``."""
-    from wellposed.functionals.tgv import TotalGeneralizedVariation
-    from wellposed.functionals.tv import TotalVariation
-
-    if name == "tgv":
-        return TotalGeneralizedVariation(2.0, 1.0)
-    return TotalVariation(channel_axis=channel_axis)
-
-
-def plan_of(task: Task, prepared: Prepared) -> Plan:
-    """Plan of the variational reconstruction, its memory checked."""
-    return planned(lambda weight: objective(task, prepared, weight), task.options)
-
-
 def reconstruct(
     task: Task,
     prepared: Prepared,
@@ -278,14 +243,7 @@ def reconstruct(
             raise InputError(f"{notes[0]}; give a prior, e.g. --prior tv")
         return replace(outcome, image=quick)
     plan = plan_of(task, prepared)
-    solution = solve(
-        lambda weight: objective(task, prepared, weight),
-        task.options,
-        console,
-        interrupt,
-        checkpoint,
-        search=_binned(task, prepared),
-    )
+    solution = solve_slice(task, prepared, console, interrupt, checkpoint, quick)
     timings.update(solution.timings)
     return replace(
         outcome,

@@ -125,6 +125,7 @@ def solve(
     interrupt: Interrupt,
     checkpoint: CheckpointFile | None = None,
     search: Search | None = None,
+    high: float | None = None,
 ) -> Solution:
     """Choose the weight if it is not given, and minimise the objective.
 
@@ -141,6 +142,8 @@ def solve(
     checkpoint : CheckpointFile, optional
     search : Search, optional
         Where to choose the weight; by default in the whole problem.
+    high : float, optional
+        Upper end of the search for the weight; by default from the data.
 
     Returns
     -------
@@ -164,7 +167,7 @@ def solve(
             weight, chosen_by = options.weight, "given"
         else:
             begun = time.perf_counter()
-            choice = _choose(build if search is None else search.build, options, console, interrupt)
+            choice = _choose(build if search is None else search.build, options, console, interrupt, high)
             timings["choose the weight"] = time.perf_counter() - begun
             cut = interrupt.requested
             fresh = fresh and not cut
@@ -190,7 +193,9 @@ def _convergence_warning() -> type[Warning]:
     return ConvergenceWarning
 
 
-def _choose(build: Build, options: Options, console: Console, interrupt: Interrupt) -> Choice:
+def _choose(
+    build: Build, options: Options, console: Console, interrupt: Interrupt, high: float | None
+) -> Choice:
     from wellposed.functionals.parameter import Parameter
     from wellposed.solvers.selection import choose
 
@@ -211,6 +216,7 @@ def _choose(build: Build, options: Options, console: Console, interrupt: Interru
                 parameter,
                 rule=options.rule,
                 noise_level=options.noise,
+                high=high,
                 tol=max(options.tol, _SEARCH_TOL),
                 callback=watch,
                 progress=False,
