@@ -80,6 +80,10 @@ class Functional:
         """The value at ``x``."""
         raise TypeError(f"{type(self).__name__} does not define its value")
 
+    def at_zero(self, zero: Array) -> float:
+        """The value at ``zero``, an array of zeros; overridden where that is cheaper than any other value."""
+        return self(zero)
+
     def gradient(self, x: Array) -> Array:
         """The gradient at ``x``."""
         raise TypeError(f"{self} has no gradient: it is not differentiable")
@@ -311,6 +315,10 @@ class Weighted(Functional):
         if self.c == 0 and not self.f.traits.indicator:
             return 0.0
         value = self.f(x)
+        return value if math.isinf(value) else self.c * value
+
+    def at_zero(self, zero: Array) -> float:
+        value = self.f.at_zero(zero)
         return value if math.isinf(value) else self.c * value
 
     def gradient(self, x: Array) -> Array:

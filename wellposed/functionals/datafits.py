@@ -148,6 +148,9 @@ class LeastSquares(DataFit):
         r = u - self.b
         return 0.5 * arrays.inner(r, r if self.weights is None else self.weights * r)
 
+    def at_zero(self, zero: Array) -> float:
+        return 0.5 * arrays.inner(self.b, self.b if self.weights is None else self.weights * self.b)
+
     def _slope(self, u: Array) -> Array:
         r = u - self.b
         return r if self.weights is None else self.weights * r

@@ -230,7 +230,10 @@ def primal(state: RofState) -> Array:
 def dual(state: RofState) -> Array:
     """The dual variable, ``(axes, *shape)`` (a copy); always within its bounds."""
     axes = 1 if len(state.shape) == 1 else state.q.shape[0]
-    return np.stack([_gather(part, state, 1) for part in state.q[-axes:]])
+    out = np.empty((axes, *state.shape), state.q.dtype)
+    for part, component in zip(state.q[-axes:], out, strict=True):
+        _gather(part, state, 1, component)
+    return out
 
 
 def rof(
@@ -315,11 +318,13 @@ def _depth(state: RofState) -> int:
     return DEPTH if state.q.shape[0] == 2 and state.channels == 0 else 1
 
 
-def _gather(source: Array, state: RofState, above: int) -> Array:
+def _gather(source: Array, state: RofState, above: int, out: Array | None = None) -> Array:
+    """The rows that the bands own, as one array of the image's shape."""
     s, m = _lines_per_row(state), state.shape[-1]
     view = source.reshape(source.shape[0], max(state.channels, 1), -1, s, source.shape[-1])
     n = int((state.bands[:, 3] - state.bands[:, 2]).sum())
-    out = np.empty((view.shape[1], n, s, m), source.dtype)
+    out = np.empty(state.shape, source.dtype) if out is None else out
+    rows = out.reshape(view.shape[1], n, s, m)
     for p, (first, _, begin, end) in enumerate(state.bands):
-        out[:, first + begin : first + end] = view[p, :, above + begin : above + end, :, PAD : PAD + m]
-    return out.reshape(state.shape)
+        rows[:, first + begin : first + end] = view[p, :, above + begin : above + end, :, PAD : PAD + m]
+    return out

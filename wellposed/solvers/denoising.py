@@ -165,9 +165,11 @@ class Denoising:
         primal, lower = (f.a * value + f.constant for value in tv.gap(state))
         scale = max(abs(primal), self.problem.scale_floor)
         certificate = Certificate("duality gap", max(primal - lower, 0.0), scale, primal, lower)
-        return Proof(
-            certificate, lambda: (np.asarray(f.a, state.b.dtype) * self._from_kernel(tv.dual(state), 1),)
-        )
+        return Proof(certificate, lambda: (self._dual_point(state),))
+
+    def _dual_point(self, state: tv.RofState) -> Array:
+        q = self._from_kernel(tv.dual(state), 1)
+        return q if self.form.a == 1.0 else np.asarray(self.form.a, q.dtype) * q
 
     def residual(self, state: tv.RofState) -> tuple[float, float]:
         """Not needed, since there is always a gap."""

@@ -108,7 +108,8 @@ class Problem:
     def value_at_zero(self) -> float:
         """The objective at zero without its constraints: a size to compare rounding errors with."""
         zero = arrays.zeros(self.shape, self.like)
-        each = [self.simple(zero), *(t.f(t.forward(zero)) for t in self.terms if not t.f.traits.homogeneous)]
+        each = [self.simple.at_zero(zero)]
+        each += [t.f.at_zero(self.dual_zeros(t)) for t in self.terms if not t.f.traits.homogeneous]
         return math.fsum(abs(v) for v in each if math.isfinite(v))
 
     @cached_property
