@@ -30,9 +30,7 @@ SEPARABLE: dict[str, Functional] = {
     "away from zero": wp.Box(0.1, 0.5),
     "nothing": 0.0 * wp.L1(),
 }
-COMBINATIONS = [
-    combination for size in (1, 2, 3) for combination in itertools.combinations(SEPARABLE, size)
-]
+COMBINATIONS = [combination for size in (1, 2, 3) for combination in itertools.combinations(SEPARABLE, size)]
 
 FINE = np.linspace(-4, 4, 80_001)
 
