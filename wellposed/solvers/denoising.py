@@ -123,7 +123,7 @@ class Denoising:
     """Accelerated primal-dual denoising. See the module."""
 
     problem: Problem
-    check_every: int = 8
+    check_every: int = 12
 
     @cached_property
     def form(self) -> DenoisingForm:
