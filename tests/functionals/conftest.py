@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import wellposed as wp
-from wellposed.functionals._base import Zero
+from wellposed.functionals.calculus import Zero
 from wellposed.functionals.norms import L21
 from wellposed.functionals.smoothed import SmoothedL21
 

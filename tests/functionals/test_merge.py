@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import wellposed as wp
-from wellposed.functionals._base import Functional, Zero
+from wellposed.functionals._base import Functional
+from wellposed.functionals.calculus import Zero
 from wellposed.functionals.merge import BoundedL1, PlusQuadratic, merge
 
 B = np.array([1.5, -0.4, 0.2])

@@ -14,7 +14,8 @@ from typing import Any
 
 from wellposed import arrays
 from wellposed.arrays import Array
-from wellposed.functionals._base import Functional, Shape, Traits, Weighted, Zero, step_for
+from wellposed.functionals._base import Functional, Shape, Traits, step_for
+from wellposed.functionals.calculus import Weighted, Zero
 from wellposed.functionals.datafits import LeastSquares
 from wellposed.functionals.elastic_net import ElasticNet
 from wellposed.functionals.indicators import Box, NonNegative

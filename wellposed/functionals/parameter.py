@@ -65,7 +65,8 @@ class Parameter:
         return dataclasses.replace(self, value=value)
 
     def __mul__(self, other: Functional) -> Functional:
-        from wellposed.functionals._base import Functional, Weighted
+        from wellposed.functionals._base import Functional
+        from wellposed.functionals.calculus import Weighted
 
         if not isinstance(other, Functional):
             return NotImplemented

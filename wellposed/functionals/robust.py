@@ -8,7 +8,8 @@ from typing import Any
 
 from wellposed import arrays
 from wellposed.arrays import Array
-from wellposed.functionals._base import Traits, Weighted, step_for
+from wellposed.functionals._base import Traits, step_for
+from wellposed.functionals.calculus import Weighted
 from wellposed.functionals.datafits import DataFit, check_real, check_weights
 from wellposed.functionals.norms import L1
 from wellposed.functionals.parameter import Parameter, current, positive

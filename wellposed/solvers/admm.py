@@ -24,7 +24,7 @@ from typing import Any, Protocol
 
 from wellposed import arrays
 from wellposed.arrays import Array
-from wellposed.functionals._base import Zero
+from wellposed.functionals.calculus import Zero
 from wellposed.solvers.problem import Problem, Term
 from wellposed.solvers.result import Certificate
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from wellposed.arrays import Array
-from wellposed.functionals._base import Functional, Zero
+from wellposed.functionals._base import Functional
+from wellposed.functionals.calculus import Zero
 from wellposed.solvers import certificates, repair, smooth
 from wellposed.solvers.admm import ADMM, InnerCG, Linearised
 from wellposed.solvers.denoising import Denoising, denoising_form

@@ -18,7 +18,8 @@ import numpy as np
 
 from wellposed import arrays
 from wellposed.arrays import Array
-from wellposed.functionals._base import Functional, Weighted, Zero
+from wellposed.functionals._base import Functional
+from wellposed.functionals.calculus import Weighted, Zero
 from wellposed.functionals.datafits import LeastSquares
 from wellposed.functionals.indicators import Box, NonNegative
 from wellposed.functionals.merge import PlusQuadratic

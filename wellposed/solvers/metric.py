@@ -29,7 +29,7 @@ from scipy.fft import dctn, idctn
 
 from wellposed import arrays
 from wellposed.arrays import Array
-from wellposed.functionals._base import Zero
+from wellposed.functionals.calculus import Zero
 from wellposed.solvers.certificates import Proof
 from wellposed.solvers.metric_inner import Inner, Split
 from wellposed.solvers.problem import Problem

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.fft import dctn, idctn
 
 from wellposed.arrays import Array
-from wellposed.functionals._base import Zero
+from wellposed.functionals.calculus import Zero
 from wellposed.functionals.indicators import Box, NonNegative
 from wellposed.operators.calculus import laplacian_symbol
 from wellposed.solvers.problem import Problem

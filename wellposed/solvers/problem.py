@@ -15,7 +15,8 @@ from typing import Any
 
 from wellposed import arrays
 from wellposed.arrays import Array
-from wellposed.functionals._base import Functional, Shape, Weighted, Zero
+from wellposed.functionals._base import Functional, Shape
+from wellposed.functionals.calculus import Weighted, Zero
 from wellposed.functionals.merge import merge
 from wellposed.functionals.objective import Objective
 from wellposed.functionals.tgv import Lifted

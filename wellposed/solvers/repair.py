@@ -29,7 +29,8 @@ from scipy.fft import dctn, idctn
 
 from wellposed import arrays
 from wellposed.arrays import Array
-from wellposed.functionals._base import Functional, Weighted, Zero
+from wellposed.functionals._base import Functional
+from wellposed.functionals.calculus import Weighted, Zero
 from wellposed.functionals.datafits import LeastSquares
 from wellposed.functionals.indicators import NonNegative
 from wellposed.operators.calculus import laplacian_symbol

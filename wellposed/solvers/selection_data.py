@@ -13,7 +13,8 @@ import numpy as np
 
 from wellposed import arrays
 from wellposed.arrays import Array
-from wellposed.functionals._base import Composed, Functional, Shape, Weighted
+from wellposed.functionals._base import Functional, Shape
+from wellposed.functionals.calculus import Composed, Weighted
 from wellposed.functionals.datafits import DataFit, LeastSquares
 from wellposed.functionals.kullback_leibler import KullbackLeibler
 from wellposed.functionals.objective import Objective

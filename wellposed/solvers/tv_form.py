@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from wellposed.arrays import Array, is_numpy_array
-from wellposed.functionals._base import Functional, Weighted
+from wellposed.functionals._base import Functional
+from wellposed.functionals.calculus import Weighted
 from wellposed.functionals.norms import L1, L21
 from wellposed.functionals.smoothed import SmoothedL21
 from wellposed.operators.calculus import Gradient
