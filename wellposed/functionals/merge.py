@@ -15,7 +15,7 @@ from typing import Any
 from wellposed import arrays
 from wellposed.arrays import Array
 from wellposed.functionals._base import Functional, Shape, Traits, step_for
-from wellposed.functionals.calculus import Weighted, Zero
+from wellposed.functionals.calculus import Weighted, Zero, peel
 from wellposed.functionals.datafits import LeastSquares
 from wellposed.functionals.elastic_net import ElasticNet
 from wellposed.functionals.indicators import Box, NonNegative
@@ -116,7 +116,7 @@ class BoundedL1(Functional):
         return self.box.prox(self.l1.prox(x, step))
 
     def _weights(self, ones: Array) -> Array:
-        scale, inner = _peel(self.l1)
+        scale, inner = peel(self.l1)
         assert isinstance(inner, L1)
         return scale * inner._w(ones) * ones
 
@@ -185,7 +185,7 @@ def merge(terms: Sequence[Functional], like: Array) -> tuple[Functional, list[Fu
     sparse: list[Functional] = []
     others: list[Functional] = []
     for term in terms:
-        scale, inner = _peel(term)
+        scale, inner = peel(term)
         if scale == 0 and not inner.traits.indicator:
             continue
         if isinstance(inner, (LeastSquares, SquaredL2)):
@@ -253,7 +253,7 @@ def _bounds(low: float, high: float, others: list[Functional]) -> Functional:
     if (low, high) != (0.0, math.inf):
         return Box(low, high)
     for k, term in enumerate(others):
-        if isinstance(_peel(term)[1], SizePenalty) and not term.traits.convex:
+        if isinstance(peel(term)[1], SizePenalty) and not term.traits.convex:
             return NonNegativePart(others.pop(k))
     return NonNegative()
 
@@ -262,15 +262,7 @@ def _joint_l1(sparse: list[Functional], like: Array) -> Functional:
     ones = 0 * like + 1
     weights = 0 * like
     for term in sparse:
-        scale, inner = _peel(term)
+        scale, inner = peel(term)
         assert isinstance(inner, L1)
         weights = weights + scale * inner._w(ones)
     return L1(weights)
-
-
-def _peel(term: Functional) -> tuple[float, Functional]:
-    """The number in front of a term and the term behind it."""
-    scale = 1.0
-    while isinstance(term, Weighted):
-        scale, term = scale * term.c, term.f
-    return scale, term

@@ -18,8 +18,7 @@ import numpy as np
 
 from wellposed import arrays
 from wellposed.arrays import Array
-from wellposed.functionals._base import Functional
-from wellposed.functionals.calculus import Weighted, Zero
+from wellposed.functionals.calculus import Zero, peel
 from wellposed.functionals.datafits import LeastSquares
 from wellposed.functionals.indicators import Box, NonNegative
 from wellposed.functionals.merge import PlusQuadratic
@@ -54,7 +53,7 @@ def denoising_form(problem: Problem) -> DenoisingForm | str:
     if not arrays.is_numpy_array(problem.like):
         return "it works on NumPy arrays only"
     term = problem.terms[0]
-    lam, norm = _peel(term.f)
+    lam, norm = peel(term.f)
     if not (isinstance(norm, (L1, L21)) and isinstance(term.K, Gradient) and lam > 0):
         return f"{term} is no total variation"
     channel = _channel_axis(norm, term.K, problem.shape)
@@ -92,7 +91,7 @@ def _weights(norm: L1 | L21, shape: tuple[int, ...], channel: int) -> Array | st
 def _quadratic(problem: Problem) -> tuple[float, Array, float, float, float] | str:
     """``a``, ``b``, the bounds and the constant of the simple part."""
     refusal = f"{problem.simple} is no squared distance to an image, with bounds or without"
-    scale, simple = _peel(problem.simple)
+    scale, simple = peel(problem.simple)
     if isinstance(simple, LeastSquares) and simple.weights is None and scale > 0:
         return scale, simple.b, -math.inf, math.inf, 0.0
     if not (isinstance(simple, PlusQuadratic) and isinstance(simple.a, float) and scale == 1.0):
@@ -110,13 +109,6 @@ def _quadratic(problem: Problem) -> tuple[float, Array, float, float, float] | s
         return refusal
     b = (simple.r / problem.like.dtype.type(simple.a)).astype(problem.like.dtype, copy=False)
     return simple.a, b, *bounds, simple.constant - 0.5 * simple.a * arrays.inner(b, b)
-
-
-def _peel(f: Functional) -> tuple[float, Functional]:
-    weight = 1.0
-    while isinstance(f, Weighted):
-        weight, f = weight * f.c, f.f
-    return weight, f
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Any
 from wellposed import arrays
 from wellposed.arrays import Array
 from wellposed.functionals._base import Functional, Shape
-from wellposed.functionals.calculus import Weighted, Zero
+from wellposed.functionals.calculus import Weighted, Zero, peel
 from wellposed.functionals.merge import merge
 from wellposed.functionals.objective import Objective
 from wellposed.functionals.tgv import Lifted
@@ -154,7 +154,7 @@ def canonical(objective: Functional, x0: Array | None = None) -> Problem:
         raise TypeError(f"expected an objective (a sum of functionals), got {type(objective).__name__}")
     objective = Objective.of(objective)
     like = _template(objective, x0)
-    lifted = [t for t in objective.terms if hasattr(_inner(t), "auxiliary")]
+    lifted = [t for t in objective.terms if hasattr(peel(t)[1], "auxiliary")]
     if lifted:
         return _lifted(objective, like)
     on_x: list[Functional] = []
@@ -172,18 +172,12 @@ def canonical(objective: Functional, x0: Array | None = None) -> Problem:
     return Problem(objective, like, simple, (*terms, *(Term(f, None) for f in rest)))
 
 
-def _inner(f: Functional) -> Functional:
-    while isinstance(f, Weighted):
-        f = f.f
-    return f
-
-
 def _lifted(objective: Objective, like: Array) -> Problem:
     """Auxiliary fields of terms such as total generalised variation become parts of the variable."""
     from wellposed.operators.algebra import Part
 
     shape = tuple(like.shape)
-    auxiliary = [_inner(t).auxiliary(shape) for t in objective.terms if hasattr(_inner(t), "auxiliary")]  # type: ignore[attr-defined]
+    auxiliary = [peel(t)[1].auxiliary(shape) for t in objective.terms if hasattr(peel(t)[1], "auxiliary")]  # type: ignore[attr-defined]
     if len(auxiliary) > 1:
         raise TypeError(
             "an objective can hold one term with auxiliary fields (such as TotalGeneralizedVariation)"
@@ -193,9 +187,9 @@ def _lifted(objective: Objective, like: Array) -> Problem:
     terms: list[Term] = []
     where: tuple[int, ...] = ()
     for functional in objective.terms:
-        if hasattr(_inner(functional), "auxiliary"):
+        if hasattr(peel(functional)[1], "auxiliary"):
             where = tuple(range(len(terms), len(terms) + len(lifted.terms)))
-            terms += [Term(Weighted(_weight(functional), f), K) for f, K in lifted.terms]
+            terms += [Term(Weighted(peel(functional)[0], f), K) for f, K in lifted.terms]
         else:
             f, K = functional.factor(shape)
             terms.append(Term(f, image if K is None else K @ image))
@@ -227,9 +221,5 @@ def _check_one_precision(objective: Objective) -> None:
 
 def _vanishes(f: Functional) -> bool:
     """Whether a weight of 0 leaves nothing of a term; of an indicator it leaves the set."""
-    inner = _inner(f)
-    return inner is not f and not inner.traits.indicator and _weight(f) == 0.0
-
-
-def _weight(f: Functional) -> float:
-    return f.c * _weight(f.f) if isinstance(f, Weighted) else 1.0
+    weight, inner = peel(f)
+    return weight == 0.0 and not inner.traits.indicator

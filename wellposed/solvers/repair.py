@@ -29,8 +29,7 @@ from scipy.fft import dctn, idctn
 
 from wellposed import arrays
 from wellposed.arrays import Array
-from wellposed.functionals._base import Functional
-from wellposed.functionals.calculus import Weighted, Zero
+from wellposed.functionals.calculus import Zero, peel
 from wellposed.functionals.datafits import LeastSquares
 from wellposed.functionals.indicators import NonNegative
 from wellposed.operators.calculus import laplacian_symbol
@@ -289,10 +288,7 @@ def _mass_bound(problem: Problem, objective: float, y: tuple[Array, ...], w: Arr
     if not isinstance(problem.simple, NonNegative) or any(_lowest(t) is None for t in problem.terms):
         return None
     for t in problem.terms:
-        f: Functional = t.f
-        c = 1.0
-        while isinstance(f, Weighted):
-            c, f = c * f.c, f.f
+        c, f = peel(t.f)
         if not (isinstance(f, LeastSquares) and f.weights is None and c > 0):
             continue
         if t.K is not None and not t.K.nonnegative:
@@ -310,7 +306,5 @@ def _mass_bound(problem: Problem, objective: float, y: tuple[Array, ...], w: Arr
 
 def _lowest(t: Term) -> float | None:
     """A lower bound of a term that is known to exist: norms and distances are at least 0."""
-    f = t.f
-    while isinstance(f, Weighted):
-        f = f.f
+    _, f = peel(t.f)
     return 0.0 if f.traits.homogeneous or f.traits.quadratic or f.traits.indicator else None

@@ -16,7 +16,7 @@ import numpy as np
 
 from wellposed.arrays import Array, is_numpy_array
 from wellposed.functionals._base import Functional
-from wellposed.functionals.calculus import Weighted
+from wellposed.functionals.calculus import peel
 from wellposed.functionals.norms import L1, L21
 from wellposed.functionals.smoothed import SmoothedL21
 from wellposed.operators.calculus import Gradient
@@ -46,9 +46,7 @@ class TVForm:
     @cached_property
     def norm(self) -> tuple[float, L1 | L21 | SmoothedL21]:
         """The number in front of the norm of the gradient, and the norm."""
-        weight, f = 1.0, self.tv.f
-        while isinstance(f, Weighted):
-            weight, f = weight * f.c, f.f
+        weight, f = peel(self.tv.f)
         assert isinstance(f, (L1, L21, SmoothedL21))
         return weight, f
 
@@ -96,10 +94,7 @@ def tv_form(problem: Problem) -> TVForm | str:
 
 
 def _is_tv(t: Term, ndim: int) -> bool:
-    f = t.f
-    while isinstance(f, Weighted):
-        if f.c == 0:
-            return False
-        f = f.f
-    # The axes of an L21 norm tell vectorial TV (which is not over all axes) from plain TV.
-    return isinstance(f, (L1, L21, SmoothedL21)) and isinstance(t.K, Gradient) and len(t.K.axes) == ndim
+    weight, f = peel(t.f)
+    known = weight > 0 and isinstance(f, (L1, L21, SmoothedL21))
+    # Vectorial TV, whose norm joins channels, takes differences along some of the axes only.
+    return known and isinstance(t.K, Gradient) and len(t.K.axes) == ndim
