@@ -113,11 +113,12 @@ def machine() -> list[tuple[str, str]]:
 
     versions = [f"{name} {version}" for name in PEERS.values() if (version := _version(name))]
     base = [f"{name} {_version(name)}" for name in ("numpy", "scipy", "numba")]
+    kernel = ".".join(platform.release().split(".")[:2])
     return [
         ("Processor", _processor()),
         ("Cores", f"{os.cpu_count()} ({numba.config.NUMBA_NUM_THREADS} threads in Numba)"),
         ("Memory", f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB"),
-        ("System", f"{platform.system()} {platform.release()}, Python {platform.python_version()}"),
+        ("System", f"{platform.system()} {kernel}, Python {platform.python_version()}"),
         ("Libraries", ", ".join(base)),
         ("Peers", ", ".join(versions) or "none"),
         ("Load when it began", f"{os.getloadavg()[0]:.2f}"),
