@@ -19,7 +19,6 @@ from array_api_compat import (
     device,
     is_array_api_obj,
     is_cupy_array,
-    is_cupy_namespace,
     is_jax_array,
     is_numpy_array,
     is_numpy_namespace,
@@ -392,11 +391,6 @@ def _check_no_gradient(a: Array) -> None:
 def is_gpu(a: Array) -> bool:
     """Whether the memory of ``a`` is on a CUDA device."""
     return is_cupy_array(a) or (is_torch_array(a) and a.device.type == "cuda")
-
-
-def is_cupy(xp: Namespace) -> bool:
-    """Whether a namespace is CuPy's."""
-    return bool(is_cupy_namespace(xp))
 
 
 def to_host(a: Array) -> np.ndarray:

@@ -332,3 +332,21 @@ def test_the_memory_of_the_plan_is_near_the_truth(solver: str) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert promised / 3 <= peak <= 3 * promised
+
+
+def test_denoising_interrupted_from_a_callback_hands_back_a_whole_result() -> None:
+    b = np.random.default_rng(2).normal(size=(20, 18))
+    objective = wp.LeastSquares(None, b) + 0.3 * wp.TotalVariation()
+    seen: list[float] = []
+
+    def callback(info: Any) -> None:
+        seen.append(info.objective)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.warns(wp.ConvergenceWarning, match="Interrupted"):
+        result = wp.minimize(objective, tol=1e-9, callback=callback)
+    assert result.plan.solver == "denoising"
+    assert result.status == "interrupted"
+    assert result.objective == pytest.approx(objective(result.x), rel=1e-6)
+    assert wp.verify(objective, result).value == pytest.approx(result.certificate.value, rel=1e-3)

@@ -144,6 +144,8 @@ class Monitor:
         self.history: list[Record] = []
         self.status = ""
         self.certificate: Certificate | None = None
+        self.unsettled = False
+        """Whether the last look was a `glance` whose points have not been written out."""
         self._start = time.perf_counter() - best.seconds
         self._display = Display(control.progress, control.tol, plan.solver)
 
@@ -178,6 +180,7 @@ class Monitor:
         """
         best, certificate = self.best, proof.certificate
         best.iteration, best.seconds, self.certificate = iteration, self.seconds, certificate
+        self.unsettled = True
         if self.control.callback is not None:
             best.x = solution()
         record = Record(iteration, best.seconds, certificate.primal, certificate)
@@ -185,9 +188,14 @@ class Monitor:
         self._display.update(record)
         self.status = "failed" if math.isnan(certificate.primal) else self._verdict(record)
         if self.status:
-            best.x, best.dual = solution(), proof.dual
-            best.objective, best.lower_bound = certificate.primal, certificate.lower_bound
+            self.settle(proof, solution)
         return certificate
+
+    def settle(self, proof: Proof, solution: Callable[[], Array]) -> None:
+        """Write out the points that a proof rests on."""
+        best, self.certificate, self.unsettled = self.best, proof.certificate, False
+        best.x, best.dual = solution(), proof.dual
+        best.objective, best.lower_bound = proof.certificate.primal, proof.certificate.lower_bound
 
     def _fail(self, x: Array) -> None:
         self.status = "failed"
@@ -318,8 +326,8 @@ def run(iteration: Iteration, plan: Plan, control: Control, x0: Array | None, du
         if monitor.certificate is None:
             raise
         # The state may be half-way through an iteration; the best points and the last checkpoint are whole.
-        if best.x is None:
-            look()
+        if monitor.unsettled and isinstance(proof := iteration.dual(state), Proof):
+            monitor.settle(proof, lambda: iteration.solution(state))
         monitor.status = "interrupted"
     return monitor.result()
 

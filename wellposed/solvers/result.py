@@ -13,13 +13,6 @@ if TYPE_CHECKING:
 
     from wellposed.solvers.plan import Plan
 
-KINDS = {
-    "duality gap": "the objective is within `value` of its minimum",
-    "strong convexity": "the objective is within `value` of its minimum (squared gradient over twice mu)",
-    "fixed-point residual": "no bound: how far one more step would move the iterate",
-}
-"""The kinds of certificate and what each says."""
-
 
 class ConvergenceWarning(UserWarning):
     """A solver stopped before its certificate reached the tolerance."""
@@ -76,8 +69,6 @@ class Record:
     seconds: float
     objective: float
     certificate: Certificate
-    applications: int = 0
-    """Applications of the costly operators and their adjoints so far, in pairs."""
 
 
 @dataclass(frozen=True)

@@ -108,8 +108,3 @@ def generator(rng: Any) -> np.random.Generator:
     return (
         rng if isinstance(rng, np.random.Generator) else np.random.default_rng(SEED if rng is None else rng)
     )
-
-
-def is_method_of(subject: Any, name: str, base: type) -> bool:
-    """Whether a class defines a method itself, rather than inheriting the one of ``base`` that refuses."""
-    return getattr(type(subject), name, None) is not getattr(base, name, None)
