@@ -7,6 +7,7 @@ import tracemalloc
 import warnings
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest

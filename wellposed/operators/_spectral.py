@@ -11,7 +11,7 @@ import numpy as np
 from wellposed import arrays
 from wellposed.arrays import Array
 from wellposed.operators._base import LinearOperator, Shape, as_shape
-from wellposed.operators._fft import fft_of
+from wellposed.operators._fft import fft_of, filter_cosines
 from wellposed.operators._host import host_array
 from wellposed.operators.fourier import as_axes
 
@@ -85,12 +85,8 @@ class SpectralOperator(LinearOperator):
             waves *= factors.like(x)
             sizes = tuple(self.domain_shape[axis] for axis in self.axes)
             return fft.irfftn(waves, s=sizes, axes=self.axes)
-        from scipy.fft import dctn, idctn
-
         host = host_array(self, x)
-        waves = dctn(host, axes=self.axes, norm="ortho")
-        waves *= factors.like(host)
-        return arrays.from_numpy(idctn(waves, axes=self.axes, norm="ortho", overwrite_x=True), like=x)
+        return arrays.from_numpy(filter_cosines(host, factors.like(host), self.axes), like=x)
 
 
 def laplacian_eigenvalues(

@@ -11,6 +11,7 @@ import numpy as np
 from wellposed import arrays
 from wellposed.arrays import Array
 from wellposed.operators._base import LinearOperator, as_shape
+from wellposed.operators._fft import filter_cosines
 from wellposed.operators._host import host_array
 
 if TYPE_CHECKING:
@@ -89,12 +90,9 @@ class Gradient(LinearOperator):
 
     def _solve_normal(self, tau: float, y: Array) -> Array:
         """The cosine transform diagonalises D*D."""
-        from scipy.fft import dctn, idctn
-
         host = host_array(self, y)
-        waves = dctn(host, axes=self.axes, norm="ortho")
-        waves /= 1 + tau * self._symbol.like(host)
-        return arrays.from_numpy(idctn(waves, axes=self.axes, norm="ortho", overwrite_x=True), like=y)
+        factors = 1 / (1 + tau * self._symbol.like(host))
+        return arrays.from_numpy(filter_cosines(host, factors, self.axes), like=y)
 
     @cached_property
     def _symbol(self) -> arrays.Constant:

@@ -12,7 +12,7 @@ from wellposed import arrays
 from wellposed.arrays import Array
 from wellposed.operators._base import LinearOperator, as_shape
 from wellposed.operators._border import crop, extend, fold
-from wellposed.operators._fft import fft_of, good_size
+from wellposed.operators._fft import fft_of, filter_cosines, good_size
 
 BOUNDARIES = ("periodic", "reflect", "zero")
 
@@ -155,12 +155,8 @@ class Convolution(LinearOperator):
         return fft.irfftn(waves, s=self._grid, axes=axes)
 
     def _filter_cosines(self, x: Array, symbol: np.ndarray) -> Array:
-        from scipy.fft import dctn, idctn
-
         host = arrays.numpy_view(x)
-        waves = dctn(host, norm="ortho")
-        waves *= symbol.astype(host.dtype, copy=False)
-        return arrays.from_numpy(idctn(waves, norm="ortho", overwrite_x=True), like=x)
+        return arrays.from_numpy(filter_cosines(host, symbol.astype(host.dtype, copy=False)), like=x)
 
     # --- norm and inverse ---------------------------------------------------------------------
 

@@ -25,11 +25,12 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.fft import dctn, idctn
+from scipy.fft import dctn
 
 from wellposed import arrays
 from wellposed.arrays import Array
 from wellposed.functionals.calculus import Zero
+from wellposed.operators._fft import filter_cosines
 from wellposed.solvers.certificates import Proof
 from wellposed.solvers.metric_inner import Inner, Split
 from wellposed.solvers.problem import Problem
@@ -113,7 +114,7 @@ class MetricFISTA:
         if x0 is None:
             slope = data.backward(data.f.gradient(data.forward(p.zeros())))
             floor = 1e-3 * float(self._symbol.mean())
-            x0 = idctn(dctn(-slope, norm="ortho") / (self._symbol + p.like.dtype.type(floor)), norm="ortho")
+            x0 = filter_cosines(-slope, 1 / (self._symbol + p.like.dtype.type(floor)))
         x = p.simple.prox(np.array(x0, copy=True), 1e-30)
         Ax = data.forward(x)
         r1 = PENALTY * self.form.mean_weight / (4 * float(x.std()) or 1.0)

@@ -13,19 +13,16 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.fft import dctn, idctn
 
 from wellposed.arrays import Array
 from wellposed.functionals.calculus import Zero
 from wellposed.functionals.indicators import Box, NonNegative
+from wellposed.operators._fft import filter_cosines
 from wellposed.operators.calculus import laplacian_symbol
 from wellposed.solvers.problem import Problem
 from wellposed.solvers.tv_form import TVForm
 
 RELAXATION = 1.8
-
-THREADS_FROM = 1 << 18
-"""Pixels from which the cosine transform runs on two threads."""
 
 
 @dataclass
@@ -92,7 +89,7 @@ class Inner:
 
     def solve(self, split: Split, z: Array, gradient: Array, c: float) -> Array:
         """The approximate minimiser for the gradient at ``z`` and the metric ``c B``; updates ``split``."""
-        symbol = c * self.symbol + self.r1 * self._waves + self.r2
+        inverse = 1 / (c * self.symbol + self.r1 * self._waves + self.r2)
         moved = split.z - z
         constant = -gradient
         if moved.any():
@@ -101,12 +98,9 @@ class Inner:
         # A fresh set of arrays, written by the steps below: earlier states may be kept by the caller.
         new = Split(split.y.copy(), split.s.copy(), split.force.copy(), split.push.copy(), split.v.copy(), z)
         right = np.empty_like(z)
-        workers = 2 if z.size >= THREADS_FROM else 1
         for k in range(self.steps):
             self._gather(constant, new, right)
-            waves = dctn(right, norm="ortho", overwrite_x=True, workers=workers)
-            waves /= symbol
-            d = idctn(waves, norm="ortho", overwrite_x=True, workers=workers)
+            d = filter_cosines(right, inverse, overwrite=True)
             self._split(z, d, new)
             if k == 0:
                 constant = -gradient

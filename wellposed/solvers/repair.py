@@ -25,22 +25,19 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.fft import dctn, idctn
 
 from wellposed import arrays
 from wellposed.arrays import Array
 from wellposed.functionals.calculus import Zero, peel
 from wellposed.functionals.datafits import LeastSquares
 from wellposed.functionals.indicators import NonNegative
+from wellposed.operators._fft import filter_cosines
 from wellposed.operators.calculus import laplacian_symbol
 from wellposed.solvers.problem import Problem, Term
 from wellposed.solvers.tv_form import TVForm, tv_form
 
 POLISH = ((0.95, 10), (0.99, 20), (math.inf, 40))
 """Douglas-Rachford steps: few while the scale is below the first number of a pair, more near the end."""
-
-THREADS_FROM = 1 << 18
-"""Pixels from which the cosine transform runs on two threads."""
 
 GOOD = 1 - 1e-5
 """Scale at which there is nothing left to gain."""
@@ -217,10 +214,7 @@ class Repair:
 
     def _potential(self, residual: Array) -> Array:
         """``(D* D)^+ residual``."""
-        workers = 2 if residual.size >= THREADS_FROM else 1
-        waves = dctn(residual, norm="ortho", workers=workers)
-        waves *= self._inverse_symbol
-        return np.ascontiguousarray(idctn(waves, norm="ortho", overwrite_x=True, workers=workers))
+        return filter_cosines(residual, self._inverse_symbol)
 
 
 # --- auxiliary fields -----------------------------------------------------------------------------
