@@ -91,6 +91,38 @@ class Functional:
         """The Hessian at ``x`` applied to ``v``."""
         raise TypeError(f"{self} has no Hessian product")
 
+    def parameter_product(self, x: Array, v: Array) -> dict[str, Any]:
+        r"""The derivative of :math:`\langle \nabla f(x; \theta), v\rangle` with respect to each parameter.
+
+        By name, with the shape of the parameter's value: a number, or an array in host memory in double
+        precision. It is the derivative with respect to the value itself, whatever its transform; times
+        `Parameter.scale_derivative` it is that on the scale of learning.
+
+        Raises
+        ------
+        TypeError
+            If ``f`` has parameters, but not this derivative (it names them), or is not differentiable.
+        """
+        return self._without_parameters("the derivative of <gradient, v>")
+
+    def parameter_gradient(self, x: Array) -> dict[str, Any]:
+        r"""The derivative of the value :math:`f(x; \theta)` with respect to each parameter inside.
+
+        By name, as `parameter_product` gives it.
+
+        Raises
+        ------
+        TypeError
+            If ``f`` has parameters, but not this derivative; it names them.
+        """
+        return self._without_parameters("the derivative of the value")
+
+    def _without_parameters(self, what: str) -> dict[str, Any]:
+        names = ", ".join(p.name for p in self.parameters)
+        if names:
+            raise TypeError(f"{self} does not know {what} with respect to its parameters: {names}")
+        return {}
+
     def prox(self, x: Array, step: Any = 1.0) -> Array:
         r"""The proximal map :math:`\arg\min_z f(z) + \frac{1}{2\,\mathrm{step}}\|z - x\|^2`.
 
@@ -144,6 +176,17 @@ class Functional:
             traits, lipschitz=min(traits.lipschitz, f.traits.lipschitz * K.norm() ** 2)
         )
 
+    def hessian_lipschitz_on(self, shape: Shape) -> float | None:
+        r"""A Lipschitz constant of the Hessian on arrays of ``shape``, in the norm of operators.
+
+        0 for a quadratic; ``None`` where there is no such constant, or none is known.
+        """
+        if self.traits.quadratic:
+            return 0.0
+        f, K = self.factor(shape)
+        inner = None if K is None else f.hessian_lipschitz_on(K.range_shape)
+        return None if K is None or inner is None else inner * K.norm() ** 3
+
     def prox_and_value(self, x: Array, step: Any = 1.0) -> tuple[Array, float]:
         """The proximal point and the value there."""
         point = self.prox(x, step)
@@ -178,9 +221,10 @@ class Functional:
         changes: dict[str, Any] = {}
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, Parameter) and value.name in values:
-                changes[field.name] = value.with_value(values[value.name])
-            elif isinstance(value, Functional) and value.parameters:
+            if isinstance(value, Parameter):
+                if value.name in values:
+                    changes[field.name] = value.with_value(values[value.name])
+            elif getattr(value, "parameters", ()):
                 changes[field.name] = value.with_parameters(values)
             elif isinstance(value, tuple) and any(isinstance(v, Functional) for v in value):
                 changes[field.name] = tuple(v.with_parameters(values) for v in value)

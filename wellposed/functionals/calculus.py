@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from wellposed import arrays
 from wellposed.arrays import Array
 from wellposed.functionals._base import Functional, Shape, Traits, step_for
-from wellposed.functionals.parameter import Parameter, current, positive
+from wellposed.functionals.parameter import Parameter, added, current, positive
 
 if TYPE_CHECKING:
     from wellposed.operators._base import LinearOperator
@@ -101,6 +101,20 @@ class Weighted(Functional):
     def hessian_product(self, x: Array, v: Array) -> Array:
         return self.c * self.f.hessian_product(x, v)
 
+    def parameter_product(self, x: Array, v: Array) -> dict[str, Any]:
+        inside = {name: self.c * d for name, d in self.f.parameter_product(x, v).items()}
+        if not isinstance(self.weight, Parameter):
+            return inside
+        return added(inside, {self.weight.name: arrays.inner(self.f.gradient(x), v)})
+
+    def parameter_gradient(self, x: Array) -> dict[str, Any]:
+        inside = {name: self.c * d for name, d in self.f.parameter_gradient(x).items()}
+        return added(inside, {self.weight.name: self.f(x)}) if isinstance(self.weight, Parameter) else inside
+
+    def hessian_lipschitz_on(self, shape: Shape) -> float | None:
+        inner = self.f.hessian_lipschitz_on(shape)
+        return None if inner is None else self.c * inner
+
     def prox(self, x: Array, step: Any = 1.0) -> Array:
         return self.f.prox(x, self.c * step) if self.c > 0 else self._prox_of_zero(x)
 
@@ -188,6 +202,12 @@ class Composed(Functional):
         A = self.operator
         return A.apply_adjoint(self.f.hessian_product(A(x), A(v)))
 
+    def parameter_product(self, x: Array, v: Array) -> dict[str, Any]:
+        return self.f.parameter_product(self.operator(x), self.operator(v))
+
+    def parameter_gradient(self, x: Array) -> dict[str, Any]:
+        return self.f.parameter_gradient(self.operator(x))
+
     def __str__(self) -> str:
         return f"{self.f} @ {self.operator!r}"
 
@@ -223,6 +243,15 @@ class Shifted(Functional):
 
     def hessian_product(self, x: Array, v: Array) -> Array:
         return self.f.hessian_product(x - self.b, v)
+
+    def parameter_product(self, x: Array, v: Array) -> dict[str, Any]:
+        return self.f.parameter_product(x - self.b, v)
+
+    def parameter_gradient(self, x: Array) -> dict[str, Any]:
+        return self.f.parameter_gradient(x - self.b)
+
+    def hessian_lipschitz_on(self, shape: Shape) -> float | None:
+        return self.f.hessian_lipschitz_on(shape)
 
     def prox(self, x: Array, step: Any = 1.0) -> Array:
         return self.b + self.f.prox(x - self.b, step)

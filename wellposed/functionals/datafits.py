@@ -8,9 +8,12 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from wellposed import arrays
 from wellposed.arrays import Array
 from wellposed.functionals._base import Functional, Shape, Traits, step_for
+from wellposed.functionals.parameter import Parameter
 from wellposed.operators._base import LinearOperator
 
 
@@ -47,6 +50,14 @@ class DataFit(Functional):
     def _curvature(self, u: Array) -> Array:
         """Diagonal of the second derivative of the loss."""
         raise TypeError(f"{self} has no Hessian product")
+
+    def _loss_parameter_product(self, u: Array, w: Array) -> dict[str, Any]:
+        """`parameter_product` of the loss."""
+        return self._without_parameters("the derivative of <gradient, v>")
+
+    def _loss_parameter_gradient(self, u: Array) -> dict[str, Any]:
+        """`parameter_gradient` of the loss."""
+        return self._without_parameters("the derivative of the value")
 
     # --- the functional -----------------------------------------------------------------------
 
@@ -88,6 +99,16 @@ class DataFit(Functional):
         if self.A is None:
             return self._curvature(x) * v
         return self.A.apply_adjoint(self._curvature(self.A(x)) * self.A(v))
+
+    def parameter_product(self, x: Array, v: Array) -> dict[str, Any]:
+        if self.A is None:
+            return self._loss_parameter_product(x, v)
+        return self._loss_parameter_product(self.A(x), self.A(v)) if self.parameters else {}
+
+    def parameter_gradient(self, x: Array) -> dict[str, Any]:
+        if self.A is None:
+            return self._loss_parameter_gradient(x)
+        return self._loss_parameter_gradient(self.A(x)) if self.parameters else {}
 
     def prox(self, x: Array, step: Any = 1.0) -> Array:
         if self.A is not None:
@@ -208,3 +229,11 @@ def check_weights(weights: Array, shape: Shape | None) -> Array:
 def as_weights(weights: Array, shape: Shape | None = None) -> Array:
     """``weights`` as a floating array that is finite and at least 0; an error that says why if it is not."""
     return check_weights(arrays.as_floating(weights, "weights"), shape)
+
+
+def learnable_weights(weights: Array | Parameter | None) -> Array | Parameter | None:
+    """Weights as `as_weights` gives them, or a `Parameter` of weights at least 0 as it is."""
+    if isinstance(weights, Parameter):
+        check_weights(np.asarray(weights.value), None)
+        return weights
+    return None if weights is None else as_weights(weights)

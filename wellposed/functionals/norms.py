@@ -9,7 +9,8 @@ from typing import Any
 from wellposed import arrays
 from wellposed.arrays import Array
 from wellposed.functionals._base import Functional, Traits, step_for
-from wellposed.functionals.datafits import as_weights
+from wellposed.functionals.datafits import as_weights, learnable_weights
+from wellposed.functionals.parameter import Parameter, current, summed
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,36 +86,88 @@ class L1(Functional):
 
 @dataclass(frozen=True, eq=False)
 class SquaredL2(Functional):
-    r"""Half the squared Euclidean norm, :math:`f(x) = \tfrac12 \|x\|^2`.
+    r"""Half the squared Euclidean norm.
+
+    .. math:: f(x) = \tfrac12 \sum_i w_i\, |x_i|^2
+
+    Parameters
+    ----------
+    weights : array or Parameter, optional
+        ``w >= 0``, broadcast against ``x`` (default 1): one for each feature, scale or entry.
+
+    Raises
+    ------
+    ValueError
+        If a weight is negative or not finite.
 
     Examples
     --------
     >>> import numpy as np, wellposed as wp
     >>> wp.SquaredL2()(np.array([3.0, 4.0]))
     12.5
+    >>> wp.SquaredL2([0.0, 2.0])(np.array([3.0, 4.0]))
+    16.0
     """
+
+    weights: Array | Parameter | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weights", learnable_weights(self.weights))
 
     @property
     def traits(self) -> Traits:
-        return Traits(lipschitz=1.0, strong_convexity=1.0, quadratic=True, separable=True)
+        least, largest = extent(self.weights)
+        return Traits(lipschitz=largest, strong_convexity=least, quadratic=True, separable=True)
+
+    def weighted(self, x: Array) -> Array:
+        """``w x``."""
+        return x if self.weights is None else self._w(x) * x
+
+    def _w(self, like: Array) -> Any:
+        return arrays.as_namespace(current(self.weights), like, "weights")
 
     def __call__(self, x: Array) -> float:
-        return 0.5 * arrays.inner(x, x)
+        return 0.5 * arrays.inner(x, self.weighted(x))
 
     def gradient(self, x: Array) -> Array:
-        return x
+        return self.weighted(x)
 
     def hessian_product(self, x: Array, v: Array) -> Array:
-        return v
+        return self.weighted(v)
+
+    def parameter_product(self, x: Array, v: Array) -> dict[str, Any]:
+        if not isinstance(self.weights, Parameter):
+            return {}
+        return {self.weights.name: summed(entrywise(x, v), self.weights)}
+
+    def parameter_gradient(self, x: Array) -> dict[str, Any]:
+        return {name: 0.5 * squares for name, squares in self.parameter_product(x, x).items()}
 
     def prox(self, x: Array, step: Any = 1.0) -> Array:
-        return x / (1 + step_for(x, step))
+        step = step_for(x, step)
+        return x / (1 + step if self.weights is None else 1 + step * self._w(x))
+
+    def _seen(self, y: Array) -> tuple[Array, Array]:
+        """The weights with 1 in place of 0, and where they were not 0."""
+        xp = arrays.namespace(y)
+        w = self._w(y) + xp.zeros_like(xp.abs(y))
+        return xp.where(w > 0, w, xp.ones_like(w)), w > 0
 
     def _conjugate(self, y: Array) -> float:
-        return 0.5 * arrays.inner(y, y)
+        if self.weights is None:
+            return 0.5 * arrays.inner(y, y)
+        w, seen = self._seen(y)
+        unseen = bool(arrays.namespace(y).any(~seen & (y != 0)))
+        return math.inf if unseen else 0.5 * arrays.inner(y, y / w)
 
     def _conjugate_gradient(self, y: Array) -> Array:
-        return y
+        return y if self.weights is None else y / self._w(y)
+
+    def project_dual(self, y: Array) -> Array:
+        return y if extent(self.weights)[0] > 0 else arrays.namespace(y).where(self._seen(y)[1], y, 0.0 * y)
+
+    def dual_scale(self, y: Array) -> float:
+        return 1.0 if extent(self.weights)[0] > 0 or math.isfinite(self._conjugate(y)) else 0.0
 
     def __str__(self) -> str:
         return "SquaredL2"
@@ -200,3 +253,20 @@ def rounding(y: Array, sizes: Array) -> float:
     joined = float(math.prod(y.shape) / max(math.prod(sizes.shape), 1))
     eps = float(arrays.namespace(sizes).finfo(sizes.dtype).eps)
     return float((4 + joined) * eps)
+
+
+def extent(weights: Array | Parameter | None) -> tuple[float, float]:
+    """The least and the largest weight; 1 where there are none."""
+    if weights is None:
+        return 1.0, 1.0
+    w = arrays.as_array(current(weights), "weights")
+    xp = arrays.namespace(w)
+    return float(xp.min(w)), float(xp.max(w))
+
+
+def entrywise(x: Array, v: Array) -> Array:
+    """The real inner product of each entry with each."""
+    if not arrays.is_complex(x):
+        return x * v
+    xp = arrays.namespace(x, v)
+    return xp.real(xp.conj(x) * v)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from wellposed import arrays
 from wellposed.arrays import Array
 from wellposed.functionals._base import Functional, Shape, Traits
-from wellposed.functionals.parameter import is_weight
+from wellposed.functionals.parameter import added, is_weight
 
 if TYPE_CHECKING:
     from wellposed.operators._base import LinearOperator
@@ -94,6 +94,16 @@ class Objective(Functional):
         for term in others:
             result = result + term.hessian_product(x, v)
         return result
+
+    def parameter_product(self, x: Array, v: Array) -> dict[str, Any]:
+        return added(*(term.parameter_product(x, v) for term in self.terms if term.parameters))
+
+    def parameter_gradient(self, x: Array) -> dict[str, Any]:
+        return added(*(term.parameter_gradient(x) for term in self.terms if term.parameters))
+
+    def hessian_lipschitz_on(self, shape: Shape) -> float | None:
+        each = [term.hessian_lipschitz_on(shape) for term in self.terms]
+        return None if None in each else math.fsum(constant or 0.0 for constant in each)
 
     def prox(self, x: Array, step: Any = 1.0) -> Array:
         if len(self.terms) > 1:

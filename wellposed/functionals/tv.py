@@ -12,9 +12,9 @@ import numpy as np
 from wellposed import arrays
 from wellposed.arrays import Array
 from wellposed.functionals._base import Functional, Shape, Traits, step_for
-from wellposed.functionals.datafits import as_weights
+from wellposed.functionals.datafits import as_weights, learnable_weights
 from wellposed.functionals.norms import L1, L21
-from wellposed.functionals.parameter import Parameter, positive
+from wellposed.functionals.parameter import Parameter, current, positive
 from wellposed.functionals.smoothed import SmoothedL21
 from wellposed.operators._base import LinearOperator
 from wellposed.operators.calculus import Gradient
@@ -27,11 +27,11 @@ PROX_ITERATIONS = 20_000
 class DifferencePenalty(Functional):
     """What total variation and its kin share: a norm of the forward differences of an image."""
 
-    def _norm(self, axes: tuple[int, ...], weights: Array | None) -> Functional:
+    def _norm(self, axes: tuple[int, ...], weights: Any) -> Functional:
         """The norm of the differences, with those along ``axes`` joined for each pixel."""
         raise TypeError(f"{type(self).__name__} does not define its norm")
 
-    def _options(self) -> tuple[Array | None, int | None]:
+    def _options(self) -> tuple[Any, int | None]:
         """The weights and the channel axis."""
         return None, None
 
@@ -51,7 +51,9 @@ class DifferencePenalty(Functional):
             if tuple(weights.shape) != spatial:
                 raise ValueError(f"weights have shape {tuple(weights.shape)}, the image has {spatial}")
             broadcast = (1, *(1 if k == channel else n for k, n in enumerate(shape)))
-            weights = arrays.namespace(weights).reshape(weights, broadcast)
+            w = current(weights)
+            w = arrays.namespace(w).reshape(w, broadcast)
+            weights = weights.with_value(w) if isinstance(weights, Parameter) else w
         return self._norm((0,) if channel is None else (0, channel + 1), weights), Gradient(shape, axes)
 
     def _outer(self, x: Array) -> tuple[Functional, LinearOperator]:
@@ -176,7 +178,7 @@ class SmoothedTotalVariation(DifferencePenalty):
         Positive, in the units of ``x``: differences well below ``eps`` are penalised quadratically.
     isotropic : bool
         Differences at a pixel are joined in one Euclidean norm (default), or else each on its own.
-    weights : array, optional
+    weights : array or Parameter, optional
         ``w >= 0`` of the shape of the image without its channel axis.
     channel_axis : int, optional
         For colour: the Euclidean norm then joins all channels of a pixel.
@@ -200,22 +202,21 @@ class SmoothedTotalVariation(DifferencePenalty):
 
     eps: float | Parameter
     isotropic: bool = True
-    weights: Array | None = None
+    weights: Array | Parameter | None = None
     channel_axis: int | None = None
 
     def __post_init__(self) -> None:
         positive(self.eps, "eps of SmoothedTotalVariation")
-        if self.weights is not None:
-            object.__setattr__(self, "weights", as_weights(self.weights))
+        object.__setattr__(self, "weights", learnable_weights(self.weights))
 
     @property
     def traits(self) -> Traits:
         return Traits(lipschitz=math.inf, prox=False, conjugate=False)
 
-    def _options(self) -> tuple[Array | None, int | None]:
+    def _options(self) -> tuple[Array | Parameter | None, int | None]:
         return self.weights, self.channel_axis
 
-    def _norm(self, axes: tuple[int, ...], weights: Array | None) -> Functional:
+    def _norm(self, axes: tuple[int, ...], weights: Array | Parameter | None) -> Functional:
         return SmoothedL21(self.eps, axes if self.isotropic else (), weights)
 
     def gradient(self, x: Array) -> Array:
@@ -225,6 +226,25 @@ class SmoothedTotalVariation(DifferencePenalty):
     def hessian_product(self, x: Array, v: Array) -> Array:
         f, D = self._outer(x)
         return D.apply_adjoint(f.hessian_product(D(x), D(v)))
+
+    def parameter_product(self, x: Array, v: Array) -> dict[str, Any]:
+        if not self.parameters:
+            return {}
+        f, D = self._outer(x)
+        return self._in_shape(f.parameter_product(D(x), D(v)))
+
+    def parameter_gradient(self, x: Array) -> dict[str, Any]:
+        if not self.parameters:
+            return {}
+        f, D = self._outer(x)
+        return self._in_shape(f.parameter_gradient(D(x)))
+
+    def _in_shape(self, derivatives: dict[str, Any]) -> dict[str, Any]:
+        """Derivatives with respect to weights of the image's shape; those of the norm have one axis more."""
+        return {
+            p.name: np.reshape(derivatives[p.name], p.shape) if p.shape else derivatives[p.name]
+            for p in self.parameters
+        }
 
     def __str__(self) -> str:
         return "SmoothedTotalVariation"
