@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from wellposed.operators.fourier import FourierTransform
     from wellposed.operators.graph import GraphLaplacian
     from wellposed.operators.matrices import Matrix, from_scipy, to_scipy
+    from wellposed.operators.matrix_product import MatrixProduct
     from wellposed.operators.parallel_beam import ParallelBeam
+    from wellposed.operators.periodic import PeriodicGradient
     from wellposed.operators.sobolev import BesselPotential, FractionalLaplacian
     from wellposed.operators.undecimated import UndecimatedWavelet
     from wellposed.operators.wavelets import Wavelet
@@ -36,7 +38,9 @@ _HOME = {
     "LinearOperator": "_base",
     "Mask": "diagonal",
     "Matrix": "matrices",
+    "MatrixProduct": "matrix_product",
     "ParallelBeam": "parallel_beam",
+    "PeriodicGradient": "periodic",
     "Stack": "algebra",
     "SymmetrisedGradient": "calculus",
     "UndecimatedWavelet": "undecimated",
@@ -61,7 +65,9 @@ __all__ = [
     "LinearOperator",
     "Mask",
     "Matrix",
+    "MatrixProduct",
     "ParallelBeam",
+    "PeriodicGradient",
     "Stack",
     "SymmetrisedGradient",
     "UndecimatedWavelet",
