@@ -26,6 +26,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOME = {
+    "AffineConstraint": "functionals.affine",
     "BinaryPenalty": "functionals.cauchy_schwarz",
     "Box": "functionals.indicators",
     "CEL0": "functionals.concave",
@@ -43,6 +44,7 @@ _HOME = {
     "L1Loss": "functionals.robust",
     "L1MinusL2": "functionals.l1_minus_l2",
     "L2Ball": "functionals.balls",
+    "LInf": "functionals.largest",
     "LeastSquares": "functionals.datafits",
     "LinearOperator": "operators._base",
     "LogSum": "functionals.concave",

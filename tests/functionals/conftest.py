@@ -45,6 +45,7 @@ LABELS = np.arange(30).reshape(SHAPE) // 4
 SIGNS = np.where(_numbers(5) > 0, 1.0, -1.0)
 LISTS = [[0, 7, 9], [1, 2], list(range(12, 27))]
 D = wp.operators.Gradient(SHAPE)
+ROWS = wp.operators.Matrix(np.random.default_rng(9).standard_normal((4, 30)), SHAPE)
 B2 = np.random.default_rng(8).standard_normal(D.range_shape)
 
 REGISTRY = [
@@ -125,6 +126,9 @@ REGISTRY = [
     Entry("non-negative", lambda a: wp.NonNegative()),
     Entry("box", lambda a: wp.Box(-0.3, 0.8)),
     Entry("half a box", lambda a: wp.Box(0.2, np.inf)),
+    Entry("linf", lambda a: wp.LInf()),
+    Entry("equations", lambda a: wp.AffineConstraint(wp.operators.Mask(B > 0), a(np.where(B > 0, B, 0.0)))),
+    Entry("equations of a matrix", lambda a: wp.AffineConstraint(ROWS, a(ROWS(B)))),
     Entry("simplex", lambda a: wp.Simplex(2.0)),
     Entry("simplices", lambda a: wp.Simplex(axis=-1)),
     Entry("l2 ball", lambda a: wp.L2Ball(1.5)),

@@ -15,6 +15,7 @@ from typing import Any
 from wellposed import arrays
 from wellposed.arrays import Array
 from wellposed.functionals._base import Functional, Shape, Traits, step_for
+from wellposed.functionals.affine import AffineConstraint
 from wellposed.functionals.calculus import Weighted, Zero, peel
 from wellposed.functionals.datafits import LeastSquares
 from wellposed.functionals.elastic_net import ElasticNet
@@ -211,7 +212,7 @@ def merge(terms: Sequence[Functional], like: Array) -> tuple[Functional, list[Fu
         parts.append(_bounds(low, high, others))
     if quadratic:
         return _plus_quadratic(quadratic, parts, others, like)
-    candidates = parts + others
+    candidates = _equations_first(parts + others)
     return (candidates[0], candidates[1:]) if candidates else (Zero(), [])
 
 
@@ -230,7 +231,7 @@ def _plus_quadratic(
     source = None
     for scale, term in quadratic:
         if isinstance(term, SquaredL2):
-            a = a + scale
+            a = a + (scale if term.weights is None else scale * term.weighted(0 * like + 1))
             continue
         w = scale if term.weights is None else scale * term.weights
         a, r = a + w, r + w * term.b
@@ -239,10 +240,18 @@ def _plus_quadratic(
     if not isinstance(a, float) and bool(arrays.namespace(a).any(a <= 0)):
         apart: list[Functional] = [*parts, *(Weighted(scale, term) for scale, term in quadratic), *others]
         return apart[0], apart[1:]
+    candidates = _equations_first(parts + others)
+    if isinstance(a, float) and candidates and isinstance(peel(candidates[0])[1], AffineConstraint):
+        return PlusQuadratic(candidates[0], a, r, constant, source), candidates[1:]
     joint = parts[0] if parts else Zero()
     if isinstance(joint, Zero) and others and (isinstance(a, float) or others[0].traits.separable):
         joint, others = others[0], others[1:]
     return PlusQuadratic(joint, a, r, constant, source), others
+
+
+def _equations_first(candidates: list[Functional]) -> list[Functional]:
+    """Linear equations in front: the objective is finite only where they hold."""
+    return sorted(candidates, key=lambda f: not isinstance(peel(f)[1], AffineConstraint))
 
 
 def _bounds(low: float, high: float, others: list[Functional]) -> Functional:

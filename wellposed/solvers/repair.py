@@ -28,6 +28,7 @@ import numpy as np
 
 from wellposed import arrays
 from wellposed.arrays import Array
+from wellposed.functionals.affine import AffineConstraint
 from wellposed.functionals.calculus import Zero, peel
 from wellposed.functionals.datafits import LeastSquares
 from wellposed.functionals.indicators import NonNegative
@@ -247,13 +248,16 @@ def _lifted_bound(problem: Problem, y: tuple[Array, ...]) -> tuple[float, str, t
 
 
 def _isometry(problem: Problem) -> int | None:
-    """The place of a norm behind an operator with ``K* K = I``, such as an orthonormal wavelet transform."""
-    if not problem.simple.traits.homogeneous:
+    """The place of a norm behind ``K`` with ``K* K = I``: an orthonormal wavelet transform, or nothing.
+
+    The duals are scaled in the end, under which the domain of the conjugate of ``G`` must be invariant.
+    """
+    if not (problem.simple.traits.homogeneous or isinstance(problem.simple, AffineConstraint)):
         return None
     places = [
         k
         for k, t in enumerate(problem.terms)
-        if t.f.traits.homogeneous and t.K is not None and t.K.isometry and not t.f.traits.indicator
+        if t.f.traits.homogeneous and (t.K is None or t.K.isometry) and not t.f.traits.indicator
     ]
     return places[0] if places else None
 
