@@ -184,8 +184,8 @@ class Functional:
         if self.traits.quadratic:
             return 0.0
         f, K = self.factor(shape)
-        inner = None if K is None else f.hessian_lipschitz_on(K.range_shape)
-        return None if K is None or inner is None else inner * K.norm() ** 3
+        inner = None if f is self else f.hessian_lipschitz_on(shape if K is None else K.range_shape)
+        return inner if K is None or inner is None else inner * K.norm() ** 3
 
     def prox_and_value(self, x: Array, step: Any = 1.0) -> tuple[Array, float]:
         """The proximal point and the value there."""

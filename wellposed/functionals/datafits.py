@@ -101,14 +101,20 @@ class DataFit(Functional):
         return self.A.apply_adjoint(self._curvature(self.A(x)) * self.A(v))
 
     def parameter_product(self, x: Array, v: Array) -> dict[str, Any]:
-        if self.A is None:
+        if not self.parameters:
+            return {}
+        f, K = self.factor(tuple(x.shape))
+        if f is self:
             return self._loss_parameter_product(x, v)
-        return self._loss_parameter_product(self.A(x), self.A(v)) if self.parameters else {}
+        return f.parameter_product(x, v) if K is None else f.parameter_product(K(x), K(v))
 
     def parameter_gradient(self, x: Array) -> dict[str, Any]:
-        if self.A is None:
+        if not self.parameters:
+            return {}
+        f, K = self.factor(tuple(x.shape))
+        if f is self:
             return self._loss_parameter_gradient(x)
-        return self._loss_parameter_gradient(self.A(x)) if self.parameters else {}
+        return f.parameter_gradient(x if K is None else K(x))
 
     def prox(self, x: Array, step: Any = 1.0) -> Array:
         if self.A is not None:

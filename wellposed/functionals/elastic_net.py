@@ -10,7 +10,7 @@ from wellposed import arrays
 from wellposed.arrays import Array
 from wellposed.functionals._base import Functional, Traits, step_for
 from wellposed.functionals.norms import L1, scale_into, shrink
-from wellposed.functionals.parameter import Parameter, current, positive
+from wellposed.functionals.parameter import Parameter, added, current, positive
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +70,20 @@ class ElasticNet(Functional):
     def hessian_product(self, x: Array, v: Array) -> Array:
         l1, l2 = self._weights
         return l2 * v if l1 == 0 else super().hessian_product(x, v)
+
+    def parameter_product(self, x: Array, v: Array) -> dict[str, Any]:
+        if not self.parameters:
+            return {}
+        if self._weights[0] > 0:
+            raise TypeError(f"{self} has no gradient: it is not differentiable")
+        return self._by_name(0.0, arrays.inner(x, v))
+
+    def parameter_gradient(self, x: Array) -> dict[str, Any]:
+        return self._by_name(L1()(x), 0.5 * arrays.inner(x, x))
+
+    def _by_name(self, along_l1: float, along_l2: float) -> dict[str, Any]:
+        pairs = (self.l1, along_l1), (self.l2, along_l2)
+        return added(*({p.name: slope} for p, slope in pairs if isinstance(p, Parameter)))
 
     def prox(self, x: Array, step: Any = 1.0) -> Array:
         l1, l2 = self._weights

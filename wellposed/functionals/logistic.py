@@ -8,7 +8,7 @@ from typing import Any
 
 from wellposed import arrays
 from wellposed.arrays import Array
-from wellposed.functionals._base import Traits, step_for
+from wellposed.functionals._base import Shape, Traits, step_for
 from wellposed.functionals.datafits import DataFit, check_real
 
 NEWTON_STEPS = 100
@@ -34,7 +34,8 @@ class LogisticLoss(DataFit):
 
     Notes
     -----
-    The gradient of the loss has Lipschitz constant 1/4. The conjugate is
+    The gradient of the loss has Lipschitz constant 1/4, the Hessian one of :math:`1 / (6 \sqrt 3)`. The
+    conjugate is
     :math:`\sum p \log p + (1 - p) \log(1 - p)` with :math:`p = -b y \in [0, 1]`. The proximal map
     solves one equation per entry by Newton's method from the side on which it is monotone.
 
@@ -65,6 +66,9 @@ class LogisticLoss(DataFit):
     def _curvature(self, u: Array) -> Array:
         margin = self.b * u
         return doubt(margin) * doubt(-margin)
+
+    def hessian_lipschitz_on(self, shape: Shape) -> float | None:
+        return 1 / (6 * math.sqrt(3)) if self.factor(shape)[0] is self else super().hessian_lipschitz_on(shape)
 
     def _loss_prox(self, u: Array, step: Any) -> Array:
         return self.b * prox_of_margin(self.b * u, step_for(u, step))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from wellposed import arrays
 from wellposed.arrays import Array
@@ -90,6 +91,26 @@ class Lq(SizePenalty):
         if q < 2:
             return super().hessian_product(x, v)
         return (q * (q - 1) * self._w(x)) * arrays.namespace(x).abs(x) ** (q - 2) * v
+
+    def parameter_product(self, x: Array, v: Array) -> dict[str, Any]:
+        if not isinstance(self.q, Parameter):
+            return {}
+        if self._q <= 1:
+            raise TypeError(f"{self} has no gradient: it is not differentiable")
+        power = self._log_power(x, self._q - 1, 1.0, self._q)
+        return {self.q.name: arrays.total(self._w(x) * power * arrays.namespace(x).sign(x) * v)}
+
+    def parameter_gradient(self, x: Array) -> dict[str, Any]:
+        if not isinstance(self.q, Parameter):
+            return {}
+        return {self.q.name: arrays.total(self._w(x) * self._log_power(x, self._q, 0.0, 1.0))}
+
+    def _log_power(self, x: Array, power: float, a: float, b: float) -> Array:
+        """``|x|^power (a + b log|x|)``, which is 0 at 0."""
+        xp = arrays.namespace(x)
+        size = xp.abs(x)
+        logs = xp.log(xp.where(size > 0, size, xp.ones_like(size)))
+        return size**power * (a + b * logs)
 
     def _shrink(self, size: Array, t: Array) -> Array:
         q = self._q

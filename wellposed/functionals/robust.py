@@ -82,6 +82,19 @@ class HuberLoss(DataFit):
         r = u - self.b
         return xp.astype(xp.abs(r) <= self._d, r.dtype)
 
+    def _loss_parameter_product(self, u: Array, w: Array) -> dict[str, Any]:
+        if not isinstance(self.delta, Parameter):
+            return {}
+        xp = arrays.namespace(u, self.b)
+        r = u - self.b
+        return {self.delta.name: arrays.total(w * xp.sign(r) * xp.astype(xp.abs(r) > self._d, r.dtype))}
+
+    def _loss_parameter_gradient(self, u: Array) -> dict[str, Any]:
+        if not isinstance(self.delta, Parameter):
+            return {}
+        excess = arrays.namespace(u, self.b).abs(u - self.b) - self._d
+        return {self.delta.name: arrays.total(arrays.namespace(excess).clip(excess, 0.0, None))}
+
     def _loss_prox(self, u: Array, step: Any) -> Array:
         step = step_for(u, step)
         r = u - self.b

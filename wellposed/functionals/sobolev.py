@@ -16,7 +16,7 @@ from wellposed.functionals.datafits import DataFit, check_real
 from wellposed.functionals.norms import SquaredL2
 from wellposed.functionals.parameter import Parameter, current, positive
 from wellposed.operators._base import LinearOperator
-from wellposed.operators._spectral import check_spectral
+from wellposed.operators._spectral import SpectralOperator, check_spectral, laplacian_eigenvalues
 from wellposed.operators.sobolev import BesselPotential, FractionalLaplacian
 
 
@@ -118,6 +118,15 @@ class SobolevLeastSquares(DataFit):
     def hessian_product(self, x: Array, v: Array) -> Array:
         return self._weighted(v) if self.A is None else self.A.apply_adjoint(self._weighted(self.A(v)))
 
+    def _loss_parameter_product(self, u: Array, w: Array) -> dict[str, Any]:
+        if not isinstance(self.s, Parameter):
+            return {}
+        weights = self._weights.array * np.log1p(_laplacian(self.potential))
+        return {self.s.name: arrays.inner(self.potential.filtered(u - self.b, arrays.Constant(weights)), w)}
+
+    def _loss_parameter_gradient(self, u: Array) -> dict[str, Any]:
+        return {name: 0.5 * slope for name, slope in self._loss_parameter_product(u, u - self.b).items()}
+
     def _loss_prox(self, u: Array, step: Any) -> Array:
         return self.b + self.potential.solve_normal(_one_step(u, step, self), u - self.b)
 
@@ -201,6 +210,17 @@ class SobolevSeminorm(Functional):
     def hessian_product(self, x: Array, v: Array) -> Array:
         return self.gradient(v)
 
+    def parameter_product(self, x: Array, v: Array) -> dict[str, Any]:
+        if not isinstance(self.s, Parameter):
+            return {}
+        K = self._root(x.shape)
+        eigenvalues = _laplacian(K)
+        logs = np.log(np.where(eigenvalues > 0, eigenvalues, 1.0))
+        return {self.s.name: arrays.inner(K.filtered(x, arrays.Constant(K._eigenvalues.array**2 * logs)), v)}
+
+    def parameter_gradient(self, x: Array) -> dict[str, Any]:
+        return {name: 0.5 * slope for name, slope in self.parameter_product(x, x).items()}
+
     def prox(self, x: Array, step: Any = 1.0) -> Array:
         return self._root(x.shape).solve_normal(_one_step(x, step, self), x)
 
@@ -265,6 +285,11 @@ def _fractional_laplacian(
     shape: Shape, s: float, boundary: str, axes: tuple[int, ...] | None, spacing: float, symbol: str
 ) -> FractionalLaplacian:
     return FractionalLaplacian(shape, s, boundary, axes=axes, spacing=spacing, symbol=symbol)
+
+
+def _laplacian(K: SpectralOperator) -> np.ndarray:
+    """Eigenvalues of minus the Laplacian, on the grid of the transform of ``K``."""
+    return laplacian_eigenvalues(K.domain_shape, K.axes, K.boundary, K.spacing, K.symbol)
 
 
 def _one_step(x: Array, step: Any, f: Functional) -> float:

@@ -12,6 +12,7 @@ from wellposed import arrays
 from wellposed.arrays import Array, Namespace
 from wellposed.functionals._base import Functional
 from wellposed.testing._gradients import check_constants, check_gradient_at, step_at
+from wellposed.testing._parameters import check_parameters_at
 from wellposed.testing._probe import Probe, generator
 
 STEPS = (0.1, 1.0, 10.0)
@@ -29,8 +30,9 @@ def check_functional(
     What is checked, as far as the traits say that it is there: convexity along segments, the
     proximal map by the subgradient inequality, firm non-expansiveness and one step for each
     entry, the conjugate by the inequality of Fenchel and Young and equality at proximal points, points
-    of the dual domain, the gradient and Hessian product against differences, Lipschitz and strong
-    convexity constants, homogeneity; and that dtypes are kept, read-only input is accepted and no
+    of the dual domain, the gradient and Hessian product against differences, so too derivatives with
+    respect to parameters, Lipschitz and strong convexity constants, homogeneity; and that dtypes are kept,
+    read-only input is accepted and no
     input is changed.
 
     Parameters
@@ -72,6 +74,8 @@ def check_functional(
             _check_convex(probe, f, points)
         if f.traits.smooth:
             _check_smooth(probe, f, shape, points)
+        else:
+            check_parameters_at(probe, f, points[0])
         if f.traits.prox:
             for step in STEPS:
                 _check_prox(probe, f, shape, step)

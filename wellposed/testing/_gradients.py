@@ -1,4 +1,4 @@
-"""Checks of gradients and Hessian products by finite differences."""
+"""Checks of gradients, Hessian products and derivatives along parameters by finite differences."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from wellposed import arrays
 from wellposed.arrays import Array
 from wellposed.functionals._base import Functional
+from wellposed.testing._parameters import check_parameters_at
 from wellposed.testing._probe import Probe, generator
 
 DIRECTIONS = 4
@@ -15,7 +16,11 @@ POWER_STEPS = 20
 
 
 def check_gradient(f: Functional, x: Array, rng: Any = None) -> None:
-    r"""Compare the gradient, and the Hessian product if there is one, with central differences.
+    r"""Compare the gradient and what else there is of derivatives with central differences.
+
+    That is the Hessian product, and for a functional with parameters the derivatives of the value and of
+    :math:`\langle \nabla f(x), v\rangle` with respect to each (`Functional.parameter_gradient`,
+    `Functional.parameter_product`).
 
     Parameters
     ----------
@@ -64,6 +69,7 @@ def check_gradient_at(probe: Probe, f: Functional, x: Array) -> None:
         probe.equal("gradient against central differences", arrays.inner(g, d), slope, scale, slack)
     if has_hessian(f, x, x):
         _check_hessian(probe, f, x, h)
+    check_parameters_at(probe, f, x)
 
 
 def _check_hessian(probe: Probe, f: Functional, x: Array, h: float) -> None:
