@@ -97,6 +97,32 @@ REGISTRY = {
     "undecimated wavelet": Entry(lambda: O.UndecimatedWavelet((4, 8), "db2", 2)),
     "undecimated wavelet of colour": Entry(lambda: O.UndecimatedWavelet((6, 3), "haar", 1, axes=(0,))),
     "undecimated biorthogonal wavelet": Entry(lambda: O.UndecimatedWavelet((16,), "bior2.2", 2)),
+    "shearlets": Entry(lambda: O.Shearlets((8, 9), 2)),
+    "shearlets of odd colour images": Entry(lambda: O.Shearlets((5, 2, 7), 1, axes=(2, 0))),
+    "shearlets of a row": Entry(lambda: O.Shearlets((1, 8), 2)),
+    "shearlets that are not tight": Entry(lambda: O.Shearlets((6, 8), 2, tight=False)),
+    "dual shearlets": Entry(lambda: O.Shearlets((6, 8), 2, tight=False).dual),
+    "convolutional dictionary": Entry(lambda: O.ConvolutionalDictionary(KERNEL.reshape(2, 2, 3), (5, 4))),
+    "zero convolutional dictionary": Entry(
+        lambda: O.ConvolutionalDictionary(KERNEL.reshape(2, 2, 3), (5, 4), "zero"), slack=1.4
+    ),
+    "valid convolutional dictionary": Entry(
+        lambda: O.ConvolutionalDictionary(KERNEL.reshape(2, 3, 2), (4, 5), "valid"), slack=1.3
+    ),
+    "filters wider than the array": Entry(lambda: O.ConvolutionalDictionary(KERNEL, (3,))),
+    "convolutional dictionary of channels": Entry(
+        lambda: O.ConvolutionalDictionary(KERNEL.reshape(3, 2, 2), (6,))
+    ),
+    "valid convolutional dictionary of channels": Entry(
+        lambda: O.ConvolutionalDictionary(KERNEL.reshape(2, 3, 1, 2), (3, 4), "valid"), slack=1.3
+    ),
+    "convolutional dictionary of two layers": Entry(
+        lambda: (
+            O.ConvolutionalDictionary(KERNEL.reshape(3, 2, 2), (4, 3))
+            @ O.ConvolutionalDictionary(DENSE.reshape(2, 3, 3, 4)[..., :2], (4, 3))
+        ),
+        slack=1.03,
+    ),
     "part": Entry(lambda: Part([(2, 2), (3,)], 1)),
     "adjoint": Entry(lambda: O.Gradient((3, 4)).T),
     "composition": Entry(lambda: O.Gradient((3, 4)) @ O.Mask(DENSE[:3, :4] > 0), slack=1.03),

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from wellposed.operators.algebra import Stack, stack
     from wellposed.operators.calculus import Gradient, SymmetrisedGradient
     from wellposed.operators.convolution import Convolution, disk_kernel, gaussian_kernel
+    from wellposed.operators.convolutional_dictionary import ConvolutionalDictionary
     from wellposed.operators.diagonal import Diagonal, Identity, Mask
     from wellposed.operators.fan_beam import FanBeam
     from wellposed.operators.fourier import FourierTransform
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from wellposed.operators.matrix_product import MatrixProduct
     from wellposed.operators.parallel_beam import ParallelBeam
     from wellposed.operators.periodic import PeriodicGradient
+    from wellposed.operators.shearlets import Shearlets
     from wellposed.operators.sobolev import BesselPotential, FractionalLaplacian
     from wellposed.operators.undecimated import UndecimatedWavelet
     from wellposed.operators.wavelets import Wavelet
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 _HOME = {
     "BesselPotential": "sobolev",
     "Convolution": "convolution",
+    "ConvolutionalDictionary": "convolutional_dictionary",
     "Diagonal": "diagonal",
     "FanBeam": "fan_beam",
     "FourierTransform": "fourier",
@@ -41,6 +44,7 @@ _HOME = {
     "MatrixProduct": "matrix_product",
     "ParallelBeam": "parallel_beam",
     "PeriodicGradient": "periodic",
+    "Shearlets": "shearlets",
     "Stack": "algebra",
     "SymmetrisedGradient": "calculus",
     "UndecimatedWavelet": "undecimated",
@@ -55,6 +59,7 @@ _HOME = {
 __all__ = [
     "BesselPotential",
     "Convolution",
+    "ConvolutionalDictionary",
     "Diagonal",
     "FanBeam",
     "FourierTransform",
@@ -68,6 +73,7 @@ __all__ = [
     "MatrixProduct",
     "ParallelBeam",
     "PeriodicGradient",
+    "Shearlets",
     "Stack",
     "SymmetrisedGradient",
     "UndecimatedWavelet",

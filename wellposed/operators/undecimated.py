@@ -15,6 +15,7 @@ from wellposed import arrays
 from wellposed.arrays import Array
 from wellposed.operators._base import LinearOperator, Shape, as_shape
 from wellposed.operators._fft import fft_of
+from wellposed.operators._scales import weights_per_scale
 from wellposed.operators.fourier import as_axes
 
 
@@ -41,8 +42,8 @@ class UndecimatedWavelet(LinearOperator):
     -----
     The output has shape ``(bands, *shape)``: first the approximation, then the details from the
     coarsest level to the finest (as ``pywt.swtn(..., trim_approx=True, norm=True)``), ``2**d - 1`` of
-    them for each level of a transform along ``d`` axes; `scales` tells the level of each band. The
-    border is periodic.
+    them for each level of a transform along ``d`` axes; `scales` tells the level of each band, and
+    `weights_per_scale` makes weights of them. The border is periodic.
 
     Filters are normalised so that for an orthogonal wavelet ``A.T @ A`` is the identity (a Parseval
     frame): the norm is 1 and the adjoint a left inverse. For every wavelet the norm and `solve_normal`
@@ -83,6 +84,36 @@ class UndecimatedWavelet(LinearOperator):
         """The level of each band, from 1 (the finest details) to ``level``; 0 is the approximation."""
         each = 2 ** len(self.axes) - 1
         return np.concatenate([[0], np.repeat(np.arange(self.level, 0, -1), each)])
+
+    @cached_property
+    def atom_norms(self) -> np.ndarray:
+        """The norm of each band's filter: the deviation of its coefficients under white noise of level 1."""
+        last = self.domain_shape[self.axes[-1]]
+        # Columns of the half grid that stand for two of the whole one; the sizes are even.
+        twice = np.full(last // 2 + 1, 2.0)
+        twice[[0, -1]] = 1.0
+        norms = []
+        for band in self._filters:
+            norm = 1.0
+            for axis, f in zip(self.axes, band, strict=True):
+                power = np.abs(f.array).ravel() ** 2
+                norm *= math.sqrt(float(twice @ power) / last if axis == self.axes[-1] else power.mean())
+            norms.append(norm)
+        return np.array(norms)
+
+    weights_per_scale = weights_per_scale
+
+    @cached_property
+    def _parseval(self) -> bool:
+        return bool(np.abs(self._gram.array - 1).max() < 1e-9)
+
+    @property
+    def isometry(self) -> bool:
+        return self._parseval
+
+    def gram_symbol(self) -> np.ndarray | None:
+        """Ones for an orthogonal wavelet, whose ``A* A`` is the identity."""
+        return np.ones(self.domain_shape) if self._parseval else None
 
     # --- filters ------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ import pywt
 from wellposed.arrays import Array
 from wellposed.operators._base import LinearOperator, Shape, as_shape
 from wellposed.operators._host import HostOperator
+from wellposed.operators._scales import weights_per_scale
 from wellposed.operators.fourier import as_axes
 
 
@@ -39,7 +40,8 @@ class Wavelet(HostOperator):
     Notes
     -----
     The approximation stands in the corner at index 0, the details of each level around it in
-    blocks (the layout of ``pywt.coeffs_to_array``); `scales` tells the level of each coefficient.
+    blocks (the layout of ``pywt.coeffs_to_array``); `scales` tells the level of each coefficient, and
+    `weights_per_scale` makes weights of them.
     For an orthogonal wavelet the transform is orthonormal: the norm is 1, and `inverse` is the
     adjoint. For a biorthogonal one the adjoint runs the analysis filters backwards, which is exact
     too, and differs from the inverse. Computed by PyWavelets, in host memory.
@@ -165,6 +167,23 @@ class Wavelet(HostOperator):
             scales[tuple(slice(0, n) for n in self._block(level - 1))] = level
         scales[tuple(slice(0, n) for n in self._block(self.level))] = 0
         return scales
+
+    @cached_property
+    def atom_norms(self) -> np.ndarray:
+        """The norm of each row: the deviation of a coefficient under white noise of level 1."""
+        norms = np.ones(self.range_shape)
+        if self.orthonormal:
+            return norms
+        # The rows of a sub-band are shifts of each other.
+        for level in range(1, self.level + 1):
+            for key, where in self._parts(level).items():
+                if key != "a" * len(self.axes) or level == self.level:
+                    unit = np.zeros(self.range_shape)
+                    unit[tuple(part.start or 0 for part in where)] = 1.0
+                    norms[where] = np.linalg.norm(self.apply_adjoint(unit))
+        return norms
+
+    weights_per_scale = weights_per_scale
 
     def __repr__(self) -> str:
         return f"Wavelet({self.domain_shape}, {self.name!r}, level={self.level})"
