@@ -15,6 +15,7 @@ from wellposed.arrays import Array
 from wellposed.functionals._base import Functional, Shape, Traits, step_for
 from wellposed.functionals.parameter import Parameter
 from wellposed.operators._base import LinearOperator
+from wellposed.operators.centring import Centring
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,15 +60,49 @@ class DataFit(Functional):
         """`parameter_gradient` of the loss."""
         return self._without_parameters("the derivative of the value")
 
+    # --- a free intercept, for the subclasses with a field ``intercept`` ----------------------
+
+    @property
+    def _profiled(self) -> bool:
+        """Whether the value is the least one over all constants added to ``A x``."""
+        return bool(getattr(self, "intercept", False))
+
+    def _check_intercept(self) -> None:
+        if not isinstance(value := getattr(self, "intercept", False), bool):
+            raise TypeError(f"intercept is True or False, got {value!r}")
+
+    def _without_intercept(self) -> tuple[Functional, LinearOperator | None]:
+        """The loss of ``u = A x`` over all constants, as ``(f, K)``."""
+        from wellposed.functionals.intercept import FreeIntercept
+
+        return FreeIntercept(self._plain()), None
+
+    def _plain(self) -> Self:
+        """This loss of ``u`` itself, with neither operator nor intercept."""
+        # The data are checked already, and complex data need no complex x here.
+        outer = copy.copy(self)
+        object.__setattr__(outer, "A", None)
+        if self._profiled:
+            object.__setattr__(outer, "intercept", False)
+        return outer
+
+    def intercept_at(self, x: Array) -> float:
+        """The best constant to add to ``A x``: the intercept that belongs to ``x`` (0 without one)."""
+        from wellposed.functionals.intercept import FreeIntercept
+
+        if not self._profiled:
+            return 0.0
+        return FreeIntercept(self._plain()).best(x if self.A is None else self.A(x))
+
     # --- the functional -----------------------------------------------------------------------
 
     @property
     def traits(self) -> Traits:
         t = self._loss_traits()
-        if self.A is None:
+        if self.A is None and not self._profiled:
             return t
         lipschitz = t.lipschitz
-        if lipschitz is not None and lipschitz not in (0.0, math.inf):
+        if self.A is not None and lipschitz is not None and lipschitz not in (0.0, math.inf):
             lipschitz = lipschitz * self.A.norm() ** 2
         return dataclasses.replace(
             t, lipschitz=lipschitz, strong_convexity=0.0, separable=False, prox=False, conjugate=False
@@ -82,20 +117,29 @@ class DataFit(Functional):
         return (self.b,)
 
     def factor(self, shape: Shape) -> tuple[Functional, LinearOperator | None]:
+        if not self._profiled:
+            return (self, None) if self.A is None else (self._plain(), self.A)
+        f, K = self._without_intercept()
         if self.A is None:
-            return self, None
-        # The data are checked already, and complex data need no complex x here.
-        outer = copy.copy(self)
-        object.__setattr__(outer, "A", None)
-        return outer, self.A
+            return f, K
+        return f, self.A if K is None else K @ self.A
 
     def __call__(self, x: Array) -> float:
+        if self._profiled:
+            f, K = self.factor(tuple(x.shape))
+            return f(x if K is None else K(x))
         return self._loss(x if self.A is None else self.A(x))
 
     def gradient(self, x: Array) -> Array:
+        if self._profiled:
+            f, K = self.factor(tuple(x.shape))
+            return f.gradient(x) if K is None else K.apply_adjoint(f.gradient(K(x)))
         return self._slope(x) if self.A is None else self.A.apply_adjoint(self._slope(self.A(x)))
 
     def hessian_product(self, x: Array, v: Array) -> Array:
+        if self._profiled:
+            f, K = self.factor(tuple(x.shape))
+            return f.hessian_product(x, v) if K is None else K.apply_adjoint(f.hessian_product(K(x), K(v)))
         if self.A is None:
             return self._curvature(x) * v
         return self.A.apply_adjoint(self._curvature(self.A(x)) * self.A(v))
@@ -117,6 +161,8 @@ class DataFit(Functional):
         return f.parameter_gradient(x if K is None else K(x))
 
     def prox(self, x: Array, step: Any = 1.0) -> Array:
+        if self._profiled:
+            raise TypeError(f"{self} has no proximal map in closed form, since its intercept is free")
         if self.A is not None:
             raise TypeError(
                 f"{self} has no proximal map in closed form, since its operator is not the identity"
@@ -144,6 +190,9 @@ class LeastSquares(DataFit):
         Data, of the shape of the range of ``A``.
     weights : array, optional
         ``w >= 0``, of the shape of ``b``; for noise of variance ``v`` take ``1 / v``.
+    intercept : bool
+        Whether a constant may be added to ``A x`` free of charge: the value is then the least one over
+        all constants, and ``intercept_at(x)`` gives the best.
 
     Raises
     ------
@@ -158,9 +207,11 @@ class LeastSquares(DataFit):
     """
 
     weights: Array | None = None
+    intercept: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._check_intercept()
         if self.weights is None:
             return
         weights = arrays.as_namespace(self.weights, self.b, "weights")
@@ -175,7 +226,16 @@ class LeastSquares(DataFit):
         r = u - self.b
         return 0.5 * arrays.inner(r, r if self.weights is None else self.weights * r)
 
+    def _without_intercept(self) -> tuple[Functional, LinearOperator | None]:
+        """The fit of centred data by centred predictions, whose conjugate is finite everywhere."""
+        P = Centring(tuple(self.b.shape), self.weights)
+        centred = self._plain()
+        object.__setattr__(centred, "b", P(self.b))
+        return centred, P
+
     def at_zero(self, zero: Array) -> float:
+        if self._profiled:
+            return self.factor(tuple(zero.shape))[0].at_zero(zero)
         return 0.5 * arrays.inner(self.b, self.b if self.weights is None else self.weights * self.b)
 
     def _slope(self, u: Array) -> Array:

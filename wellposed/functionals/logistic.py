@@ -26,11 +26,15 @@ class LogisticLoss(DataFit):
         ``None`` is the identity.
     b : array
         Labels -1 and +1, of the shape of the range of ``A``.
+    intercept : bool
+        Whether a constant may be added to ``A x`` free of charge: the value is then the least one over
+        all constants, and ``intercept_at(x)`` gives the best.
 
     Raises
     ------
     ValueError
-        If shapes do not fit, or a label is neither -1 nor +1.
+        If shapes do not fit, or a label is neither -1 nor +1, or all are the same though the intercept
+        is free (the best one would be infinite).
 
     Notes
     -----
@@ -46,11 +50,18 @@ class LogisticLoss(DataFit):
     1.38629436
     """
 
+    intercept: bool = False
+
     def __post_init__(self) -> None:
         super().__post_init__()
         check_real(self)
+        self._check_intercept()
         if bool(arrays.namespace(self.b).any((self.b != 1) & (self.b != -1))):
             raise ValueError("LogisticLoss needs labels b of -1 and +1; for labels 0 and 1 pass 2 * b - 1")
+        if self.intercept and not bool(arrays.namespace(self.b).any(self.b != self.b.reshape(-1)[0])):
+            raise ValueError(
+                "a free intercept needs labels of both kinds: with one kind it would be infinite"
+            )
 
     def _loss_traits(self) -> Traits:
         return Traits(lipschitz=0.25, separable=True)

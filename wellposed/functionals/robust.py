@@ -30,6 +30,9 @@ class HuberLoss(DataFit):
         Real data, of the shape of the range of ``A``.
     delta : float or Parameter
         The residual from which the loss is linear, in the units of ``b``; positive.
+    intercept : bool
+        Whether a constant may be added to ``A x`` free of charge: the value is then the least one over
+        all constants, and ``intercept_at(x)`` gives the best.
 
     Raises
     ------
@@ -50,9 +53,11 @@ class HuberLoss(DataFit):
     """
 
     delta: float | Parameter
+    intercept: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._check_intercept()
         check_real(self)
         positive(self.delta, "delta of HuberLoss")
 

@@ -21,6 +21,7 @@ more than a small array does. A ``prange`` loop is a plain loop in the version w
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Callable
@@ -58,7 +59,7 @@ class Kernel:
         self.function = function
         self.codes = signature.split()
         self.fastmath = fastmath
-        self.parallel_from = PARALLEL_FROM // work
+        self.parallel_from = PARALLEL_FROM // work if work else math.inf
         self._first_real = next(k for k, code in enumerate(self.codes) if code[0] in "rw")
         self._scalars = [k for k, code in enumerate(self.codes) if code == "s"]
         self._arrays = [k for k, code in enumerate(self.codes) if code[0] in "rw"]
@@ -99,7 +100,8 @@ def kernel(
 ) -> Callable[[Callable[..., None]], Kernel]:
     """Mark a function as a kernel; ``signature`` holds one code per argument (see the module).
 
-    ``work`` says how many times a few operations it does per element of its largest array.
+    ``work`` says how many times a few operations it does per element of its largest array; 0 marks a loop
+    whose steps depend on each other, which is never divided between threads.
     """
     return lambda function: Kernel(function, signature, fastmath, work)
 

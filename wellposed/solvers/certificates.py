@@ -87,11 +87,14 @@ def strong_convexity(problem: Problem) -> float:
 
 
 def lower_bound(
-    problem: Problem, objective: float, y: tuple[Array, ...], wanted: float
+    problem: Problem, objective: float, y: tuple[Array, ...], wanted: float, w: Array | None = None
 ) -> tuple[float, str, tuple[Array, ...]]:
-    """The dual value at ``y``, which is in the conjugates' domains; a note; the feasible point taken."""
+    """The dual value at ``y``, which is in the conjugates' domains; a note; the feasible point taken.
+
+    ``w`` is minus the sum of ``K_i* y_i``, where that is known.
+    """
     G = problem.simple
-    w = _residual(problem, y)
+    w = _residual(problem, y) if w is None else w
     value = G._conjugate(w)
     if math.isfinite(value):
         return -_conjugates(problem.terms, y) - value, "", y

@@ -11,6 +11,8 @@ from wellposed.functionals._base import Functional
 from wellposed.functionals.calculus import Zero
 from wellposed.solvers import certificates, repair, smooth
 from wellposed.solvers.admm import ADMM, InnerCG, Linearised
+from wellposed.solvers.coordinate.form import coordinate_form
+from wellposed.solvers.coordinate.working_set import WorkingSet
 from wellposed.solvers.denoising import Denoising, denoising_form
 from wellposed.solvers.krylov import ConjugateGradient
 from wellposed.solvers.lbfgs import run_lbfgs
@@ -117,6 +119,11 @@ def _no_denoising(p: Problem) -> str:
     return form if isinstance(form, str) else ""
 
 
+def _no_coordinates(p: Problem) -> str:
+    form = coordinate_form(p)
+    return form if isinstance(form, str) else ""
+
+
 def _no_tv_form(p: Problem) -> str:
     form = tv_form(p)
     if isinstance(form, str):
@@ -184,6 +191,17 @@ register(
         lambda p, tol: ConjugateGradient(p),
         lambda p: "exact line search",
         lambda p: _variables(p, 4) + _duals(p),
+    )
+)
+register(
+    Entry(
+        "coordinate-descent",
+        "a loss of a matrix plus a sparse penalty: coordinate descent on working sets",
+        _no_coordinates,
+        lambda p, tol: WorkingSet(p, tol),
+        lambda p: "exact minimisation over single coefficients (or groups, by their largest curvature)",
+        lambda p: _variables(p, 6) + 4 * _duals(p),
+        max_iter=500,
     )
 )
 register(
@@ -271,7 +289,7 @@ register(
     )
 )
 
-AUTOMATIC = ("prox", "cg", "lbfgs", "fista", "denoising", "metric-fista", "primal-dual")
+AUTOMATIC = ("prox", "cg", "lbfgs", "coordinate-descent", "fista", "denoising", "metric-fista", "primal-dual")
 """Order in which ``solver="auto"`` tries."""
 
 

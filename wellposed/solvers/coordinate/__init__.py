@@ -1,0 +1,1 @@
+"""Coordinate descent on working sets, for sparse regression."""

@@ -1,0 +1,143 @@
+r"""The penalties that coordinate descent takes, read from the simple part of a problem.
+
+.. math:: \sum_j w_j |x_j| + \tfrac{a_j}{2} x_j^2 - q_j x_j, \quad l \le x_j \le h, \qquad
+          \text{and}\quad \sum_g \omega_g \|x_g\|
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from wellposed.functionals._base import Functional
+from wellposed.functionals.calculus import peel
+from wellposed.functionals.elastic_net import ElasticNet
+from wellposed.functionals.groups import GroupL2
+from wellposed.functionals.indicators import Box, NonNegative
+from wellposed.functionals.merge import BoundedL1, PlusQuadratic
+from wellposed.functionals.norms import L1
+from wellposed.functionals.sparse_group import SparseGroup
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """Groups of entries: ``order`` lists the entries group by group, group ``g`` from ``first[g]`` on."""
+
+    order: np.ndarray
+    first: np.ndarray
+    w: np.ndarray  # weight of each norm
+    of: np.ndarray  # group of each entry
+
+    def entries(self, groups: np.ndarray) -> np.ndarray:
+        """The entries of some groups, group by group."""
+        if len(groups) == 0:
+            return np.empty(0, np.int64)
+        return np.concatenate([self.order[self.first[g] : self.first[g + 1]] for g in groups])
+
+
+@dataclass(frozen=True, eq=False)
+class Penalty:
+    """See the module; each array has one entry per coefficient, in the dtype of the problem."""
+
+    w: np.ndarray
+    a: np.ndarray
+    q: np.ndarray
+    low: float = -math.inf
+    high: float = math.inf
+    groups: Groups | None = None
+
+    @cached_property
+    def scale(self) -> float:
+        """A slope that counts as large."""
+        sizes = self.w if self.groups is None else np.concatenate([self.w, self.groups.w])
+        positive = sizes[sizes > 0]
+        return float(np.median(positive)) if positive.size else 0.0
+
+    def value(self, x: np.ndarray, at: Any = slice(None)) -> float:
+        """The penalty of a point whose entries are zero beyond ``at``, in double precision."""
+        x = x[at].astype(np.float64)
+        w, a, q = (v[at].astype(np.float64) for v in (self.w, self.a, self.q))
+        value = float(w @ np.abs(x) + 0.5 * (a @ (x * x)) - q @ x)
+        if self.groups is not None:
+            squares = np.bincount(self.groups.of[at], x * x, len(self.groups.w))
+            value += float(self.groups.w.astype(np.float64) @ np.sqrt(squares))
+        return value
+
+    def violation(self, x: np.ndarray, v: np.ndarray) -> np.ndarray:
+        """Distance of the pull ``v`` of each coefficient (or group) from its subdifferential at ``x``."""
+        at_x = np.abs(v - self.w * np.sign(x))
+        if self.groups is None:
+            at_zero = np.abs(v) - self.w
+            away = np.where(x == 0, np.maximum(at_zero, 0), at_x)
+            if math.isfinite(self.high):
+                away = np.where(x >= self.high, np.maximum(self.w * np.sign(x - (x == 0)) - v, 0), away)
+            if math.isfinite(self.low):
+                away = np.where(x <= self.low, np.maximum(v - self.w * np.sign(x + (x == 0)), 0), away)
+            return away
+        g = self.groups
+        count = len(g.w)
+        sizes = np.sqrt(np.bincount(g.of, x * x, count))
+        used = (sizes > 0)[g.of]
+        radial = g.w[g.of] * x / np.where(used, sizes[g.of], 1)
+        rest = v - radial
+        at_x = np.where(x != 0, np.abs(rest - self.w * np.sign(x)), np.maximum(np.abs(rest) - self.w, 0))
+        thresholded = np.maximum(np.abs(v) - self.w, 0)
+        inside = np.sqrt(np.bincount(g.of, np.where(used, at_x, thresholded) ** 2, count))
+        away = np.where(sizes > 0, inside, np.maximum(inside - g.w, 0))
+        return away.astype(x.dtype)
+
+
+def penalty_of(simple: Functional, like: np.ndarray) -> Penalty | str:
+    """The simple part of a problem as a `Penalty`, or the reason why it is none."""
+    size, dtype = like.size, like.dtype
+
+    def spread(value: Any) -> np.ndarray:
+        full = np.empty(like.shape, dtype)
+        full[...] = value
+        return full.reshape(-1)
+
+    zero = np.zeros(size, dtype)
+    if isinstance(simple, PlusQuadratic):
+        inner = penalty_of(simple.f, like)
+        if isinstance(inner, str):
+            return inner
+        if inner.groups is not None:
+            return "a quadratic penalty joined with groups"
+        a, q = inner.a + spread(simple.a), inner.q + spread(simple.r)
+        return Penalty(inner.w, a, q, inner.low, inner.high)
+    if isinstance(simple, BoundedL1):
+        c, l1 = peel(simple.l1)
+        assert isinstance(l1, L1)
+        return Penalty(spread(c * l1._w(like)), zero, zero, simple.box.low, simple.box.high)
+    c, f = peel(simple)
+    if isinstance(f, L1):
+        return Penalty(spread(c * f._w(like)), zero, zero)
+    if isinstance(f, ElasticNet):
+        first, second = f._weights
+        return Penalty(spread(c * first), spread(c * second), zero)
+    if isinstance(f, (Box, NonNegative)):
+        low, high = (f.low, f.high) if isinstance(f, Box) else (0.0, math.inf)
+        return Penalty(zero, zero, zero, low, high)
+    if isinstance(f, (GroupL2, SparseGroup)):
+        return _grouped(c, f, like)
+    return f"{simple} is no L1, elastic net, group or box penalty"
+
+
+def _grouped(c: float, f: GroupL2 | SparseGroup, like: np.ndarray) -> Penalty | str:
+    numbers = f._numbers(like)
+    count = f._layout[2]
+    if bool(np.any(numbers == count)):
+        return f"{f} leaves entries in no group"
+    order = np.argsort(numbers, kind="stable").astype(np.int64)
+    first = np.searchsorted(numbers[order], np.arange(count + 1)).astype(np.int64)
+    zero = np.zeros(like.size, like.dtype)
+    weights = np.empty(count, like.dtype)
+    weights[...] = f._radii(weights)
+    l1 = zero
+    if isinstance(f, SparseGroup):
+        l1 = zero + like.dtype.type(c * f.l1_weight)
+    return Penalty(l1, zero, zero, groups=Groups(order, first, like.dtype.type(c) * weights, numbers))

@@ -1,0 +1,173 @@
+r"""Coordinate descent on working sets for :math:`\min_x f(A x) + \sum_j g_j(x_j)`.
+
+Each iteration adds the coefficients (or groups) that the optimality condition violates most to a working
+set, minimises on that set, and looks at all coefficients once: the pull :math:`v = -A^T \nabla f(A x)`
+gives the next violations, and, scaled until it is feasible, a lower bound of the minimum. On the working
+set a loss that is not quadratic is minimised by Newton's method (a quadratic problem with the same
+penalty for each step, and a line search), as in M. Massias, A. Gramfort and J. Salmon, Celer, 2018.
+
+Coefficients that a gap proves to be zero at every minimiser are left out for good (the gap-safe sphere
+test of O. Fercoq, A. Gramfort and J. Salmon, Mind the duality gap, 2015).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from wellposed.arrays import Array
+from wellposed.solvers.certificates import Duals, Proof, lower_bound
+from wellposed.solvers.coordinate.design import SparseDesign
+from wellposed.solvers.coordinate.form import Form, coordinate_form
+from wellposed.solvers.coordinate.gram import GramPool
+from wellposed.solvers.coordinate.group_pool import GroupPool
+from wellposed.solvers.coordinate.newton import minimise
+from wellposed.solvers.coordinate.sparse_pool import SparsePool
+from wellposed.solvers.loop import StalledError
+from wellposed.solvers.problem import Problem
+from wellposed.solvers.result import Certificate
+
+FIRST = 100
+"""Coefficients in the first working set, at least."""
+
+GROWTH = 1.0
+"""New coefficients at most, relative to those that are not zero."""
+
+INNER = 0.1
+"""Slope left on a working set, relative to a weight of the penalty and to the gap aimed at."""
+
+AHEAD = 0.05
+"""Part of the present gap that one iteration aims at."""
+
+Pool = GramPool | SparsePool
+
+
+@dataclass
+class State:
+    """Where a run stands."""
+
+    x: np.ndarray  # coefficients, flat
+    u: np.ndarray  # predictions A x, without intercept
+    slope: np.ndarray  # gradient of the loss there
+    v: np.ndarray  # minus A^T slope
+    objective: float
+    units: np.ndarray  # coefficients or groups of the working set
+    relative: float  # the certificate when it was last seen
+    precision: float  # relative gap that the working set is solved to
+    moved: float  # length of the last step
+
+    pool = None
+
+
+@dataclass(frozen=True)
+class WorkingSet:
+    """See the module for the method."""
+
+    problem: Problem
+    tol: float = 1e-3
+    check_every: int = 1
+
+    @cached_property
+    def form(self) -> Form:
+        """The problem as this solver sees it."""
+        form = coordinate_form(self.problem)
+        assert isinstance(form, Form)
+        return form
+
+    def start(self, x0: Array | None, dual0: Duals | None) -> State:
+        """Begin at ``x0``, brought into the domain of the penalty, or at zero."""
+        form, p = self.form, self.form.penalty
+        if x0 is None:
+            x = np.zeros(form.design.shape[1], self.problem.like.dtype)
+        else:
+            x = np.array(x0, dtype=self.problem.like.dtype).reshape(-1)
+        x = np.clip(x, p.low, p.high)
+        support = np.flatnonzero(x)
+        u = np.zeros(form.design.shape[0], x.dtype)
+        if len(support):
+            u += form.design.combine(support, x[support])
+        none = np.empty(0, np.int64)
+        state = State(x, u, u, x, math.inf, none, math.inf, math.inf, math.inf)
+        state.units = self._units(support)
+        self._look(state)
+        return state
+
+    def _units(self, support: np.ndarray) -> np.ndarray:
+        groups = self.form.penalty.groups
+        return support if groups is None else np.unique(groups.of[support])
+
+    def _look(self, s: State) -> None:
+        """Everything that follows from ``x`` and ``u``; one product with the whole matrix."""
+        form = self.form
+        loss, s.slope = form.loss.value_and_slope(s.u)
+        support = np.flatnonzero(s.x)
+        s.objective = loss + form.penalty.value(s.x, support)
+        s.v = -form.design.correlate(form.loss.pulled_back(s.slope))
+
+    def advance(self, state: State, count: int) -> None:
+        """Take ``count`` iterations."""
+        for _ in range(count):
+            self._step(state)
+
+    def _step(self, s: State) -> None:
+        pool = self._pool(s)
+        pull = s.v + self.form.penalty.q - self.form.penalty.a * s.x
+        new = self._violators(s, pull, pool)
+        pool.extend(new)
+        s.units = pool.units
+        aim = max(AHEAD * min(s.relative, 1.0), 0.5 * self.tol)
+        s.precision = min(aim, s.precision if len(new) else 0.1 * s.precision)
+        before = s.x
+        x, u = minimise(self.form, pool, s.x, s.u, pull, s.slope, INNER * s.precision)
+        s.x, s.u = x, u
+        self._look(s)
+        s.moved = float(np.linalg.norm(x - before))
+        if s.moved == 0 and len(new) == 0 and s.precision < 1e-4 * np.finfo(x.dtype).eps:
+            raise StalledError("nothing moves")
+
+    def _pool(self, s: State) -> Pool:
+        """The working set's columns, gathered anew where the state came from elsewhere."""
+        form = self.form
+        if s.pool is None:
+            kind = SparsePool if isinstance(form.design, SparseDesign) else GramPool
+            kind = GroupPool if form.penalty.groups is not None else kind
+            s.pool = kind(form.design, form.penalty, form.loss.centred)
+        if not np.array_equal(s.pool.units, s.units):
+            s.pool = type(s.pool)(form.design, form.penalty, form.loss.centred)
+            s.pool.extend(s.units)
+        return s.pool
+
+    def _violators(self, s: State, pull: np.ndarray, pool: Pool) -> np.ndarray:
+        """The coefficients (or groups) outside the working set that violate optimality most."""
+        away = self.form.penalty.violation(s.x, pull)
+        away[pool.units] = 0
+        used = self._units(np.flatnonzero(s.x))
+        many = max(FIRST, int(GROWTH * len(used)))
+        found = np.flatnonzero(away)
+        if len(found) > many:
+            found = found[np.argpartition(away[found], len(found) - many)[-many:]]
+        return np.sort(found)
+
+    def solution(self, state: State) -> Array:
+        """The coefficients."""
+        return state.x.reshape(self.problem.shape)
+
+    def dual(self, state: State) -> Proof:
+        """The gap at the slope, scaled until it is feasible."""
+        p = self.problem
+        y = state.slope.reshape(self.form.loss.range_shape)
+        scale = max(abs(state.objective), p.scale_floor)
+        lower, note, point = lower_bound(p, state.objective, (y,), self.tol * scale, state.v.reshape(p.shape))
+        gap = max(state.objective - lower, 0.0)
+        return Proof(Certificate("duality gap", gap, scale, state.objective, lower, note), point)
+
+    def residual(self, state: State) -> tuple[float, float]:
+        """How far the coefficients moved, against their length."""
+        return state.moved, float(np.linalg.norm(state.x))
+
+    def observe(self, state: State, certificate: Certificate) -> None:
+        """What the working set is solved to depends on the gap."""
+        state.relative = certificate.relative
