@@ -82,7 +82,7 @@ class _Powers(CauchySchwarz):
 
     def _maps(self, x: Array) -> tuple[Array, Array]:
         a, b = self._powers()
-        return x**a, x**b
+        return _power(x, a), _power(x, b)
 
     def _push(self, x: Array, v: Array) -> tuple[Array, Array]:
         a, b = self._powers()
@@ -99,7 +99,12 @@ class _Powers(CauchySchwarz):
 
 def _slope(x: Array, power: int) -> Array:
     """The derivative of ``x^power``."""
-    return power * x ** (power - 1) if power > 0 else 0.0 * x
+    return power * _power(x, power - 1) if power > 0 else 0.0 * x
+
+
+def _power(x: Array, power: int) -> Array:
+    """``x^power``; by products, since libraries take general powers of floating numbers slowly."""
+    return x**power if power <= 2 else x * _power(x, power - 1)
 
 
 @dataclass(frozen=True, eq=False)
