@@ -47,6 +47,10 @@ LISTS = [[0, 7, 9], [1, 2], list(range(12, 27))]
 D = wp.operators.Gradient(SHAPE)
 ROWS = wp.operators.Matrix(np.random.default_rng(9).standard_normal((4, 30)), SHAPE)
 B2 = np.random.default_rng(8).standard_normal(D.range_shape)
+WAVES = wp.operators.AcousticWaves(
+    SHAPE, 0.04, 2e-4, wp.operators.ricker(60.0, 2e-4, 120), [[0, 1], [4, 3]], [[1, 4], [5, 0]], 40.0, layer=2
+)
+TRACES = WAVES(np.full(SHAPE, 2.0))
 
 REGISTRY = [
     Entry("zero", lambda a: Zero()),
@@ -61,6 +65,11 @@ REGISTRY = [
     Entry("sobolev seminorm", lambda a: wp.SobolevSeminorm(1.0)),
     Entry("fractional seminorm", lambda a: wp.SobolevSeminorm(wp.Parameter("s", 0.6), "periodic")),
     Entry("sobolev seminorm of colour", lambda a: wp.SobolevSeminorm(2.0, axes=(0, 1)), (4, 5, 3)),
+    Entry("waveforms", lambda a: wp.WaveformLeastSquares(WAVES, a(TRACES))),
+    Entry(
+        "sobolev waveforms",
+        lambda a: wp.WaveformLeastSquares(WAVES, a(TRACES), 0.8, unit=0.002),
+    ),
     Entry("kullback leibler", lambda a: wp.KullbackLeibler(None, a(_counts()))),
     Entry("kullback leibler, background", lambda a: wp.KullbackLeibler(None, a(_counts()), 0.7)),
     Entry("kullback leibler, backgrounds", lambda a: wp.KullbackLeibler(None, a(_counts()), a(W))),

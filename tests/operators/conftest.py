@@ -19,6 +19,9 @@ DENSE = RNG.standard_normal((6, 12))
 SPARSE = scipy.sparse.random_array((9, 12), density=0.3, rng=np.random.default_rng(8), format="coo")
 KERNEL = RNG.standard_normal((3, 4))
 BLUR = O.gaussian_kernel(0.8)
+WAVES = O.AcousticWaves(
+    (4, 5), 0.04, 0.005, O.ricker(6.0, 0.005, 30), [[0, 1], [2, 3]], [[1, 4], [0, 1]], 4.0, layer=2
+)
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,7 @@ REGISTRY = {
         ),
         slack=1.03,
     ),
+    "linearised waves": Entry(lambda: WAVES.linearised(np.linspace(2.0, 3.5, 20).reshape(4, 5)), slack=1.05),
     "part": Entry(lambda: Part([(2, 2), (3,)], 1)),
     "adjoint": Entry(lambda: O.Gradient((3, 4)).T),
     "composition": Entry(lambda: O.Gradient((3, 4)) @ O.Mask(DENSE[:3, :4] > 0), slack=1.03),

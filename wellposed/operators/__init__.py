@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from wellposed.operators.shearlets import Shearlets
     from wellposed.operators.sobolev import BesselPotential, FractionalLaplacian
     from wellposed.operators.undecimated import UndecimatedWavelet
+    from wellposed.operators.waveform import AcousticWaves, ricker
     from wellposed.operators.wavelets import Wavelet
 
 _HOME = {
+    "AcousticWaves": "waveform",
     "BesselPotential": "sobolev",
     "Convolution": "convolution",
     "ConvolutionalDictionary": "convolutional_dictionary",
@@ -52,11 +54,13 @@ _HOME = {
     "disk_kernel": "convolution",
     "from_scipy": "matrices",
     "gaussian_kernel": "convolution",
+    "ricker": "waveform",
     "stack": "algebra",
     "to_scipy": "matrices",
 }
 
 __all__ = [
+    "AcousticWaves",
     "BesselPotential",
     "Convolution",
     "ConvolutionalDictionary",
@@ -81,6 +85,7 @@ __all__ = [
     "disk_kernel",
     "from_scipy",
     "gaussian_kernel",
+    "ricker",
     "stack",
     "to_scipy",
 ]

@@ -6,6 +6,7 @@ ones. A checkpoint is written between segments, and a resumed run follows the sa
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,7 +54,9 @@ class _Driver:
         self.control = control
         self.terms = (*problem.terms, Term(problem.simple, None))
         x = problem.zeros() if x0 is None else problem.embed(x0)
-        scale = max(self._slope(problem.zeros())[1], self._slope(x)[1])
+        scale = self._slope(x)[1]
+        if math.isfinite(self._value(problem.zeros())):
+            scale = max(scale, self._slope(problem.zeros())[1])
         self.state, best = State(x, scale), Best()
         self.file = (
             None if control.checkpoint is None else Checkpoint(control.checkpoint, problem, plan.solver)
@@ -106,8 +109,15 @@ class _Driver:
     def _value_and_gradient(self, flat: np.ndarray) -> tuple[float, np.ndarray]:
         x = self._as_variable(flat)
         at = smooth.images(self.terms, x)
+        value = smooth.value(self.terms, at)
+        if value == math.inf:
+            # The line search cannot reckon with infinity; it steps back from a large number too.
+            return 1e3 * (1 + abs(self._value(self.state.x))), np.zeros(flat.shape)
         gradient = smooth.pull_back(self.terms, smooth.slopes(self.terms, at))
-        return smooth.value(self.terms, at), arrays.to_host(gradient).reshape(-1).astype(np.float64)
+        return value, arrays.to_host(gradient).reshape(-1).astype(np.float64)
+
+    def _value(self, x: Array) -> float:
+        return smooth.value(self.terms, smooth.images(self.terms, x))
 
     def _slope(self, x: Array) -> tuple[Array, float]:
         gradient = smooth.pull_back(self.terms, smooth.slopes(self.terms, smooth.images(self.terms, x)))
