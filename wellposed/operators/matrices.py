@@ -30,9 +30,14 @@ class DenseMatrix(LinearOperator):
         matrix = arrays.as_floating(matrix, "matrix", complex_allowed=True)
         super().__init__(*_matrix_shapes(tuple(matrix.shape), domain_shape, range_shape))
         arrays.check_finite(matrix, "matrix")
-        self._matrix = arrays.Constant(arrays.contiguous(matrix))
+        by_columns = type(matrix) is np.ndarray and matrix.flags.f_contiguous
+        self._matrix = arrays.Constant(matrix if by_columns else arrays.contiguous(matrix))
         self.complex_domain = self.complex_range = self._matrix.complex
-        self.nonnegative = not self._matrix.complex and bool(arrays.namespace(matrix).all(matrix >= 0))
+
+    @cached_property
+    def nonnegative(self) -> bool:  # type: ignore[override]
+        """Whether all entries are at least 0."""
+        return not self._matrix.complex and bool(arrays.namespace(self.matrix).all(self.matrix >= 0))
 
     @property
     def matrix(self) -> Array:
@@ -93,23 +98,31 @@ class SparseMatrix(HostOperator):
 
     def __init__(self, matrix: Any, domain_shape: Any = None, range_shape: Any = None):
         super().__init__(*_matrix_shapes(matrix.shape, domain_shape, range_shape))
-        rows = scipy.sparse.csr_array(matrix)
-        if rows.dtype.kind not in "biuf":
-            raise TypeError(f"a sparse matrix must hold real numbers, got {rows.dtype}")
-        if rows.dtype not in (np.float32, np.float64):
-            rows = rows.astype(np.float64)
-        arrays.check_finite(rows.data, "the sparse matrix")
-        self._by_dtype: dict[tuple[np.dtype[Any], bool], Any] = {(rows.dtype, False): rows}
-        self.nonnegative = rows.nnz == 0 or float(rows.data.min()) >= 0
-        self.matrix = rows
+        self._transposed: bool = matrix.format == "csc"
+        given = scipy.sparse.csc_array(matrix).T if self._transposed else scipy.sparse.csr_array(matrix)
+        if given.dtype.kind not in "biuf":
+            raise TypeError(f"a sparse matrix must hold real numbers, got {given.dtype}")
+        if given.dtype not in (np.float32, np.float64):
+            given = given.astype(np.float64)
+        arrays.check_finite(given.data, "the sparse matrix")
+        self._given: np.dtype[Any] = given.dtype
+        self._by_dtype: dict[tuple[np.dtype[Any], bool], Any] = {(self._given, self._transposed): given}
+        self.nonnegative = given.nnz == 0 or float(given.data.min()) >= 0
+
+    @property
+    def matrix(self) -> Any:
+        """The matrix in the precision in which it was given."""
+        return self._rows(self._given, False)
 
     def _rows(self, dtype: np.dtype[Any], transposed: bool) -> Any:
-        """The matrix or its transpose in a dtype: by rows, unless the transpose is too large to be stored."""
+        """The matrix or its transpose in a dtype: by rows, unless a second layout is too large to be stored."""
         if (dtype, transposed) not in self._by_dtype:
-            matrix = self.matrix.astype(dtype)
-            if transposed:
-                stored = matrix.data.nbytes + matrix.indices.nbytes <= TRANSPOSE_BELOW
-                matrix = matrix.T.tocsr() if stored else self._rows(dtype, False).T
+            if transposed == self._transposed:
+                matrix = self._by_dtype[self._given, transposed].astype(dtype)
+            else:
+                other = self._rows(dtype, not transposed)
+                stored = other.data.nbytes + other.indices.nbytes <= TRANSPOSE_BELOW
+                matrix = other.T.tocsr() if stored else other.T
             self._by_dtype[dtype, transposed] = matrix
         return self._by_dtype[dtype, transposed]
 
@@ -120,7 +133,7 @@ class SparseMatrix(HostOperator):
         out.reshape(-1)[...] = self._rows(y.dtype, True) @ y.reshape(-1)
 
     def __repr__(self) -> str:
-        return f"Matrix({self.shape[0]} x {self.shape[1]}, {self.matrix.nnz} entries)"
+        return f"Matrix({self.shape[0]} x {self.shape[1]}, {self._by_dtype[self._given, self._transposed].nnz} entries)"
 
 
 def Matrix(matrix: Any, domain_shape: Any = None, range_shape: Any = None) -> DenseMatrix | SparseMatrix:

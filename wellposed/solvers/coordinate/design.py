@@ -72,5 +72,9 @@ def design_of(K: LinearOperator, dtype: np.dtype[Any]) -> Design | None:
     if isinstance(K, DenseMatrix) and type(K.matrix) is np.ndarray and not K.complex_domain:
         return DenseDesign(K._matrix.like(np.empty(0, dtype)))
     if isinstance(K, SparseMatrix):
-        return SparseDesign(scipy.sparse.csr_array(K._rows(dtype, True)))
+        by_columns = scipy.sparse.csr_array(K._rows(dtype, True))
+        if not by_columns.has_canonical_format:
+            by_columns = by_columns.copy()
+            by_columns.sum_duplicates()
+        return SparseDesign(by_columns)
     return None

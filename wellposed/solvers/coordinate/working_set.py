@@ -33,7 +33,7 @@ from wellposed.solvers.result import Certificate
 FIRST = 100
 """Coefficients in the first working set, at least."""
 
-GROWTH = 1.0
+GROWTH = 2.0
 """New coefficients at most, relative to those that are not zero."""
 
 INNER = 0.1
