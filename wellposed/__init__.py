@@ -76,6 +76,10 @@ _HOME = {
     "Result": "solvers.result",
     "TwoStage": "solvers.two_stage",
     "choose": "solvers.selection",
+    "hypergradient": "solvers.bilevel.hypergradient",
+    "learn": "solvers.bilevel.learn",
+    "Learned": "solvers.bilevel.learned",
+    "OffsetLeastSquares": "functionals.offset",
     "Traits": "functionals._base",
     "explain": "solvers.minimize",
     "minimize": "solvers.minimize",
@@ -93,6 +97,7 @@ _MODULES = {
     "regularisation": "functionals.adaptive_weights",
     "solvers": "solvers",
     "tomography": "operators.tomography",
+    "transport": "solvers.transport",
 }
 
 __all__ = ["__version__", *_HOME, *_MODULES]

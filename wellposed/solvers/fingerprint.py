@@ -25,6 +25,13 @@ def fingerprint(problem: Problem, solver: str) -> str:
     return digest.hexdigest()
 
 
+def digest(*values: Any) -> str:
+    """A digest of functionals, numbers, text and arrays."""
+    made = hashlib.sha256()
+    _add(made, values)
+    return made.hexdigest()
+
+
 def _add(digest: Any, value: Any) -> None:
     digest.update(type(value).__name__.encode())
     if isinstance(value, (bool, int, float, complex, str)):

@@ -1,0 +1,30 @@
+"""Learning the parameters of an objective: hypergradients with error bounds, MAID, HOAG and searches.
+
+``lower`` is an objective ``h(x, theta)`` whose minimiser is compared with the truth by ``loss``, the upper
+level. `hypergradient` differentiates the loss of the minimiser, `learn` minimises it.
+"""
+
+from wellposed.solvers.bilevel.constants import Constants, Given
+from wellposed.solvers.bilevel.hoag import Hoag
+from wellposed.solvers.bilevel.hypergradient import Hypergradient, hypergradient
+from wellposed.solvers.bilevel.learn import learn
+from wellposed.solvers.bilevel.learned import Learned, Progress
+from wellposed.solvers.bilevel.maid import Maid
+from wellposed.solvers.bilevel.method import Row
+from wellposed.solvers.bilevel.search import Grid, NelderMead, Random
+
+__all__ = [
+    "Constants",
+    "Given",
+    "Grid",
+    "Hoag",
+    "Hypergradient",
+    "Learned",
+    "Maid",
+    "NelderMead",
+    "Progress",
+    "Random",
+    "Row",
+    "hypergradient",
+    "learn",
+]

@@ -1,0 +1,207 @@
+"""`learn`: find the parameters of an objective with which its minimisers fit given truths best."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from wellposed.solvers.bilevel.constants import Given
+from wellposed.solvers.bilevel.hoag import Hoag
+from wellposed.solvers.bilevel.learned import Learned, Progress
+from wellposed.solvers.bilevel.lower import StrongConvexity
+from wellposed.solvers.bilevel.maid import Maid
+from wellposed.solvers.bilevel.method import Method
+from wellposed.solvers.bilevel.pair import Pair, Solves
+from wellposed.solvers.bilevel.run import Control, Run
+from wellposed.solvers.bilevel.search import Grid, NelderMead, Random
+from wellposed.solvers.bilevel.training import Training, training_pairs
+from wellposed.solvers.bilevel.vector import parameter_vector
+from wellposed.solvers.fingerprint import digest
+
+METHODS: dict[str, type[Any]] = {
+    "maid": Maid,
+    "hoag": Hoag,
+    "grid": Grid,
+    "random": Random,
+    "nelder-mead": NelderMead,
+}
+
+
+def learn(
+    lower: Any,
+    loss: Any,
+    parameters: Any = None,
+    method: str | Method = "maid",
+    *,
+    validation: tuple[Any, Any] | None = None,
+    x0: Any = None,
+    tol: float = 0.0,
+    max_iter: int | None = None,
+    max_work: float = math.inf,
+    max_seconds: float = math.inf,
+    batch: int | None = None,
+    seed: int = 0,
+    solver: str = "accelerated",
+    max_lower: int = 10_000,
+    max_linear: int = 10_000,
+    strong_convexity: StrongConvexity = None,
+    constants: Given | None = None,
+    workers: int = 1,
+    client: Any = None,
+    callback: Callable[[Progress], Any] | None = None,
+    progress: bool | None = None,
+    checkpoint: str | Path | None = None,
+    **options: Any,
+) -> Learned:
+    r"""Learn parameters of an objective from examples.
+
+    .. math:: \min_\theta \; \frac1m \sum_i g_i(\hat x_i(\theta)), \qquad
+              \hat x_i(\theta) = \arg\min_x h_i(x, \theta)
+
+    Parameters
+    ----------
+    lower : Functional or list of Functional
+        ``h_i``, with the `Parameter` objects to learn inside; convex. Smooth ones must be strongly convex;
+        L1 norms, bounds and elastic nets are allowed (without proven accuracies).
+    loss : Functional or list of Functional
+        ``g_i``, differentiable, such as ``LeastSquares(None, truth)``.
+    parameters : list of Parameter or str, optional
+        Which to learn (default: all inside ``lower`` and ``loss``). They start from their values and stay
+        within their bounds; steps are taken on the scale of their transform.
+    method : {"maid", "hoag", "grid", "random", "nelder-mead"} or Method
+        ``"maid"``: gradient descent whose accuracies adapt, each decrease proven. ``"hoag"``: tolerances
+        that follow a schedule. The others use values of the loss only. Their options are further keyword
+        arguments: see `Maid`, `Hoag`, `Grid`, `Random`, `NelderMead` in ``wellposed.solvers.bilevel``.
+    validation : (lower, loss), optional
+        Further pairs. What is handed back is then the best on them.
+    x0 : array or list of array, optional
+        Where the lower levels start (default: zero). Later solves start from earlier solutions.
+    tol : float
+        Stop when the norm of the hypergradient, plus the bound of its error, is at most this.
+    max_iter : int, optional
+        Outer iterations (default: 100; for searches, as many points as they have).
+    max_work : float
+        Lower-level plus linear iterations, per training pair.
+    max_seconds : float
+    batch : int, optional
+        Use a random part of the pairs of this size in each iteration.
+    seed : int
+        Of the mini-batches.
+    solver : {"accelerated", "gradient", "lbfgs"}
+        Of smooth lower levels.
+    max_lower, max_linear : int
+        Limits of iterations of one solve. A solve that ends early enters the bounds as it is.
+    strong_convexity : float or callable, optional
+        Of the lower levels, if you know it: a number, or a function of the values of the parameters.
+    constants : Given, optional
+        Other constants of the bound that you know.
+    workers : int
+        Processes over which the pairs are spread. They are started for each evaluation, which costs about
+        a second: worth it for large pairs only.
+    client : dask.distributed.Client, optional
+        A cluster over which the pairs are spread instead.
+    callback : callable, optional
+        Called with a `Progress` after each iteration; returning ``False`` stops the run.
+    progress : bool, optional
+        Show a line in the terminal (default), lines in a pipe (True), or nothing (False).
+    checkpoint : path, optional
+        A file that is written now and then. If it exists the run is taken up from it, with the same result
+        as without the interruption.
+    **options
+        Of the method.
+
+    Returns
+    -------
+    Learned
+        The parameters with their values, the history, and why the run ended.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Before any work if something does not fit; also if a lower level is not known to be strongly
+        convex or is not convex, and if a loss is not finite (a step of MAID to where the loss is infinite is
+        refused instead).
+
+    Examples
+    --------
+    >>> import numpy as np, wellposed as wp
+    >>> weight = wp.Parameter("weight", 1.0)
+    >>> lower = wp.LeastSquares(None, np.array([4.0])) + weight * wp.SquaredL2()
+    >>> result = wp.learn(lower, wp.LeastSquares(None, np.array([2.5])), max_iter=40)
+    >>> print(round(result.values["weight"], 3))  # 4 / (1 + weight) = 2.5
+    0.6
+    """
+    chosen = _method(method, options)
+    pairs = training_pairs(lower, loss, x0, strong_convexity, constants)
+    aside = () if validation is None else _validation(validation, strong_convexity, constants)
+    vector = parameter_vector(parameters, [f for p in pairs for f in (p.lower.objective, p.loss)])
+    how = Solves(solver, max_lower, max_linear)
+    _check_limits(max_iter, batch, len(pairs), workers)
+    limit = max_iter if max_iter is not None else 100 if chosen.descends else 1_000_000
+    control = Control(
+        tol=_at_least_zero(tol, "tol"),
+        max_iter=limit,
+        max_work=_at_least_zero(max_work, "max_work"),
+        max_seconds=_at_least_zero(max_seconds, "max_seconds"),
+        batch=batch,
+        seed=seed,
+        callback=callback,
+        progress=progress,
+        checkpoint=None if checkpoint is None else _file(Path(checkpoint)),
+        mark="" if checkpoint is None else _mark(chosen, pairs, aside, vector.names, (batch, seed), how),
+    )
+    training = Training(pairs, vector, how, workers, client)
+    held = Training(aside, vector, how, workers, client) if aside else None
+    return Run(chosen, training, held, control).run()
+
+
+def _method(method: str | Method, options: dict[str, Any]) -> Method:
+    if not isinstance(method, str):
+        if options:
+            raise TypeError(f"options {sorted(options)} go into the method object, {method!r}")
+        return method
+    if method not in METHODS:
+        raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
+    known = [f.name for f in dataclasses.fields(METHODS[method])]
+    if unknown := sorted(set(options) - set(known)):
+        raise TypeError(f"method {method!r} has no option {', '.join(unknown)}; it has {', '.join(known)}")
+    made: Method = METHODS[method](**options)
+    return made
+
+
+def _validation(
+    validation: Any, strong_convexity: StrongConvexity, constants: Given | None
+) -> tuple[Pair, ...]:
+    if not (isinstance(validation, tuple) and len(validation) == 2):
+        raise TypeError("validation must be a pair (lower, loss) of functionals or lists of them")
+    return training_pairs(*validation, None, strong_convexity, constants)
+
+
+def _check_limits(max_iter: int | None, batch: int | None, count: int, workers: int) -> None:
+    for name, value, least in (("max_iter", max_iter, 0), ("batch", batch, 1), ("workers", workers, 1)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+            raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+    if batch is not None and batch > count:
+        raise ValueError(f"batch is {batch}, but there are {count} training pairs")
+
+
+def _at_least_zero(value: float, name: str) -> float:
+    if not (isinstance(value, (int, float)) and value >= 0):
+        raise ValueError(f"{name} must be at least 0, got {value!r}")
+    return float(value)
+
+
+def _file(path: Path) -> Path:
+    if path.is_dir() or not path.parent.is_dir():
+        raise ValueError(f"checkpoint {path} must be a file in an existing folder")
+    return path
+
+
+def _mark(
+    method: Method, pairs: tuple[Pair, ...], aside: tuple[Pair, ...], names: tuple[str, ...], *rest: Any
+) -> str:
+    functionals = [f for pair in (*pairs, *aside) for f in (pair.lower.objective, pair.loss)]
+    return digest(repr(method), names, len(pairs), repr(rest), *functionals)
