@@ -34,6 +34,7 @@ _HOME = {
     "EigenvectorPenalty": "functionals.cauchy_schwarz",
     "ElasticNet": "functionals.elastic_net",
     "ExclusiveL1": "functionals.exclusive",
+    "FieldOfExperts": "functionals.field_of_experts",
     "Functional": "functionals._base",
     "GroupL2": "functionals.groups",
     "GroupPenalty": "functionals.group_penalty",

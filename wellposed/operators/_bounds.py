@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,24 +38,36 @@ def collatz_wielandt_bound(A: LinearOperator, steps: int = 8, wanted: float = 1.
 
 
 def lanczos_bound(A: LinearOperator, steps: int = 40, failure: float = 1e-6) -> float:
-    r"""Upper bound of the norm from Lanczos steps on :math:`A^*A` with a random start (fixed seed).
+    """Upper bound of the norm of an operator from `eigenvalue_bound` of :math:`A^*A`."""
+    kind = np.complex128 if A.complex_domain else np.float64
+    return math.sqrt(eigenvalue_bound(lambda v: _apply_gram(A, v), A.domain_shape, steps, failure, kind))
 
+
+def eigenvalue_bound(
+    apply: Callable[[np.ndarray], np.ndarray],
+    shape: tuple[int, ...],
+    steps: int = 40,
+    failure: float = 1e-6,
+    kind: type = np.float64,
+) -> float:
+    r"""Upper bound of the eigenvalues of a map that is symmetric and positive semidefinite, on host arrays.
+
+    From Lanczos steps with a random start (fixed seed).
     After ``k`` steps in dimension ``n`` the largest Ritz value :math:`\theta` satisfies
     :math:`\lambda_{\max} \le \theta / (1 - \epsilon)` except with probability
     :math:`1.648 \sqrt{n} \exp(-\sqrt{\epsilon} (2k - 1))` (Kuczynski and Wozniakowski, 1992);
     :math:`\epsilon` is set so that this probability is ``failure``. When the Krylov space is
     exhausted first, the Ritz value is exact. A complex space is taken as a real one of twice the
-    dimension, so operators may be linear over the real numbers only.
+    dimension, so maps may be linear over the real numbers only.
     """
-    size = math.prod(A.domain_shape) * (2 if A.complex_domain else 1)
-    kind = np.complex128 if A.complex_domain else np.float64
-    v = np.random.default_rng(20240229).standard_normal(size).view(kind)
+    size = math.prod(shape) * (2 if kind is np.complex128 else 1)
+    v: np.ndarray = np.random.default_rng(20240229).standard_normal(size).view(kind)
     basis = [v / arrays.norm(v)]
     diagonal: list[float] = []
     off_diagonal: list[float] = []
     exhausted = False
     for _ in range(min(steps, size)):
-        w = _apply_gram(A, basis[-1].reshape(A.domain_shape)).reshape(-1)
+        w = apply(basis[-1].reshape(shape)).reshape(-1)
         diagonal.append(arrays.inner(basis[-1], w))
         # Twice: where the spectrum is narrow, what one pass leaves grows at each step, until Ritz
         # values leave the spectrum.
@@ -73,9 +86,9 @@ def lanczos_bound(A: LinearOperator, steps: int = 40, failure: float = 1e-6) -> 
     ritz = np.diag(diagonal) + np.diag(off_diagonal[: k - 1], 1) + np.diag(off_diagonal[: k - 1], -1)
     theta = max(float(np.linalg.eigvalsh(ritz)[-1]), 0.0)
     if exhausted or k == size:
-        return math.sqrt(theta) * (1 + 1e-8)
+        return theta * (1 + 2e-8)
     epsilon = (math.log(1.648 * math.sqrt(size) / failure) / (2 * k - 1)) ** 2
-    return math.sqrt(theta / (1 - epsilon))
+    return theta / (1 - epsilon)
 
 
 def _apply_gram(A: LinearOperator, v: np.ndarray) -> np.ndarray:

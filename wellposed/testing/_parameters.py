@@ -14,7 +14,8 @@ from wellposed.functionals._base import Functional
 from wellposed.functionals.parameter import Parameter
 from wellposed.testing._probe import Probe
 
-DIRECTIONS = 4
+DIRECTIONS = 3
+SHORTER = 0.1
 
 
 def check_parameters_at(probe: Probe, f: Functional, x: Array) -> None:
@@ -76,8 +77,10 @@ def _check(
                 f"{name} gives {type(d).__name__} of shape {np.shape(d)} for {p.name}, "
                 f"not {kind.__name__} of shape {p.shape}"
             )
-        errors = [_compare(probe, f, p, derive, value, size) for _ in range(DIRECTIONS)]
-        # The best of several directions: a step may cross a kink, while a wrong derivative is always wrong.
+        # The best of several directions and steps: one may cross a kink, or be long for how fast slopes bend,
+        # while a wrong derivative is always wrong.
+        steps = [float(probe.eps ** (1 / 3)) * factor for factor in (1.0, SHORTER)] * DIRECTIONS
+        errors = [_compare(probe, f, p, derive, value, size, h) for h in steps]
         slope, change, scale = min(errors, key=lambda e: abs(e[0] - e[1]) / e[2] if e[2] else 0.0)
         label = f"{name} of {p.name} against central differences"
         probe.equal(label, slope, change, scale, 100 * probe.eps ** (2 / 3))
@@ -90,12 +93,14 @@ def _compare(
     derive: Callable[[Functional], dict[str, Any]],
     value: Callable[[Functional], float],
     size: float,
+    h: float,
 ) -> tuple[float, float, float]:
     """A directional derivative, the central difference, and the size that errors are measured by."""
-    h = float(probe.eps ** (1 / 3))
     here = np.asarray(p.value)
     t = np.asarray(p.to_scale(here))
-    length = h * (max(1.0, float(np.abs(here).max(initial=0.0))) if p.transform == "identity" else 1.0)
+    length = h
+    if p.transform == "identity":
+        length *= max(1.0, float(np.abs(here).max(initial=0.0))) / math.sqrt(max(p.size, 1))
     direction = length * probe.rng.standard_normal(p.shape)
     above, below = (np.asarray(p.from_scale(t + sign * direction)) for sign in (1, -1))
     # Bounds may cut a step short: the derivative belongs to the middle.
