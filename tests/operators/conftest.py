@@ -38,6 +38,7 @@ REGISTRY = {
     "diagonal": Entry(lambda: O.Diagonal(DENSE)),
     "mask": Entry(lambda: O.Mask(DENSE > 0)),
     "matrix": Entry(lambda: O.Matrix(DENSE, (3, 4), (2, 3))),
+    "kernel matrix": Entry(lambda: O.KernelMatrix(DENSE, DENSE[:4], wp.Parameter("gamma", 0.1)), slack=1.03),
     "matrix product": Entry(lambda: O.MatrixProduct(DENSE, 3)),
     "tall matrix": Entry(lambda: O.Matrix(DENSE.T)),
     "complex matrix": Entry(lambda: O.Matrix(DENSE + 1j * DENSE[::-1], (3, 4))),

@@ -203,10 +203,20 @@ class Composed(Functional):
         return A.apply_adjoint(self.f.hessian_product(A(x), A(v)))
 
     def parameter_product(self, x: Array, v: Array) -> dict[str, Any]:
-        return self.f.parameter_product(self.operator(x), self.operator(v))
+        A = self.operator
+        u, w = A(x), A(v)
+        inside = self.f.parameter_product(u, w)
+        if not A.parameters:
+            return inside
+        # Both places where the operator stands in <A* f'(A x), v>.
+        first = A.parameter_product(x, self.f.hessian_product(u, w))
+        return added(inside, first, A.parameter_product(v, self.f.gradient(u)))
 
     def parameter_gradient(self, x: Array) -> dict[str, Any]:
-        return self.f.parameter_gradient(self.operator(x))
+        A = self.operator
+        u = A(x)
+        inside = self.f.parameter_gradient(u)
+        return added(inside, A.parameter_product(x, self.f.gradient(u))) if A.parameters else inside
 
     def __str__(self) -> str:
         return f"{self.f} @ {self.operator!r}"

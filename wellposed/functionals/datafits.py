@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -150,7 +150,7 @@ class DataFit(Functional):
         f, K = self.factor(tuple(x.shape))
         if f is self:
             return self._loss_parameter_product(x, v)
-        return f.parameter_product(x, v) if K is None else f.parameter_product(K(x), K(v))
+        return self._all_of(f.parameter_product(x, v) if K is None else (f @ K).parameter_product(x, v))
 
     def parameter_gradient(self, x: Array) -> dict[str, Any]:
         if not self.parameters:
@@ -158,7 +158,13 @@ class DataFit(Functional):
         f, K = self.factor(tuple(x.shape))
         if f is self:
             return self._loss_parameter_gradient(x)
-        return f.parameter_gradient(x if K is None else K(x))
+        return self._all_of(f.parameter_gradient(x) if K is None else (f @ K).parameter_gradient(x))
+
+    def _all_of(self, derivatives: dict[str, Any]) -> dict[str, Any]:
+        """The derivatives if none is missing: operators made of others hide their parameters."""
+        if set(derivatives) == {p.name for p in self.parameters}:
+            return derivatives
+        return self._without_parameters("the derivative")
 
     def prox(self, x: Array, step: Any = 1.0) -> Array:
         if self._profiled:
@@ -271,6 +277,29 @@ class LeastSquares(DataFit):
 
     def _conjugate_gradient(self, y: Array) -> Array:
         return self.b + (y if self.weights is None else y / self.weights)
+
+
+def SquaredError(truth: Array) -> LeastSquares:
+    r"""Half the squared distance to the truth, the usual loss to learn parameters with.
+
+    .. math:: \ell(x) = \tfrac12 \|x - x_{\mathrm{true}}\|^2
+
+    Parameters
+    ----------
+    truth : array
+
+    Returns
+    -------
+    LeastSquares
+        ``LeastSquares(None, truth)``.
+
+    Examples
+    --------
+    >>> import numpy as np, wellposed as wp
+    >>> wp.SquaredError(np.array([1.0, 2.0]))(np.array([1.0, 0.0]))
+    2.0
+    """
+    return LeastSquares(None, truth)
 
 
 def check_real(fit: DataFit) -> None:

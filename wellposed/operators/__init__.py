@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from wellposed.operators.fan_beam import FanBeam
     from wellposed.operators.fourier import FourierTransform
     from wellposed.operators.graph import GraphLaplacian
+    from wellposed.operators.kernel_matrix import KernelMatrix
     from wellposed.operators.matrices import Matrix, from_scipy, to_scipy
     from wellposed.operators.matrix_product import MatrixProduct
     from wellposed.operators.parallel_beam import ParallelBeam
@@ -40,6 +41,7 @@ _HOME = {
     "FractionalLaplacian": "sobolev",
     "GraphLaplacian": "graph",
     "Identity": "diagonal",
+    "KernelMatrix": "kernel_matrix",
     "LinearOperator": "_base",
     "Mask": "diagonal",
     "Matrix": "matrices",
@@ -71,6 +73,7 @@ __all__ = [
     "Gradient",
     "GraphLaplacian",
     "Identity",
+    "KernelMatrix",
     "LinearOperator",
     "Mask",
     "Matrix",

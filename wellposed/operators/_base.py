@@ -94,6 +94,21 @@ class LinearOperator:
         """Arrays inside that tie the operator to their library and device; empty where it takes any."""
         return ()
 
+    # --- parameters ---------------------------------------------------------------------------
+
+    @property
+    def parameters(self) -> tuple[Any, ...]:
+        """All `wellposed.Parameter` objects inside that can be learned."""
+        return ()
+
+    def with_parameters(self, values: dict[str, Any]) -> LinearOperator:
+        """A copy in which the parameters named in ``values`` have those values."""
+        return self
+
+    def parameter_product(self, x: Array, y: Array) -> dict[str, Any]:
+        r"""The derivative of :math:`\langle A(\theta) x, y\rangle` along each parameter, by name."""
+        return {}
+
     # --- application --------------------------------------------------------------------------
 
     def __call__(self, x: Array, out: Array | None = None) -> Array:
