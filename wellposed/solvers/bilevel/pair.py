@@ -162,7 +162,7 @@ class Pair:
         else:
             self._check_strong(at)
             found = _minimise(at, x, eps * at.mu, how)
-            distance = found.residual / at.mu
+            distance = (found.residual + _rounding(at, found.x)) / at.mu
         if found.status == "failed":
             raise ValueError(
                 f"pair {self.number}: the gradient of the lower level became non-finite at the parameters "
@@ -210,6 +210,11 @@ class Pair:
         proven ones are.
         """
         values = vector.values(t)
+        if not math.isfinite(solved.value):
+            raise ValueError(
+                f"pair {self.number}: the loss {self.loss} is {solved.value} at the minimiser for the "
+                f"parameters {_shown(values)}: start elsewhere, or take a loss that is finite there"
+            )
         at = self.lower.at(values)
         if at.simple is not None:
             s = nonsmooth.differentiate(
@@ -225,7 +230,8 @@ class Pair:
             constants, error = _no_constants(at.mu), math.inf
             if bound:
                 constants = self.constants(at, vector, t, solved, solve.q, solve.residual, -z, known)
-                error = error_bound(constants, solved.size, solved.distance, solve.residual)
+                residual = solve.residual + _rounding(at, solve.q)
+                error = error_bound(constants, solved.size, solved.distance, residual)
         if solve.status == "failed" or not bool(np.all(np.isfinite(z))):
             raise ValueError(
                 f"pair {self.number}: the hypergradient is not finite at the parameters {_shown(values)}"
@@ -276,6 +282,11 @@ def _minimise(at: LowerAt, x: Array, tol: float, how: Solves) -> Descent:
     if how.solver == "lbfgs" or math.isinf(at.L):
         return descent.lbfgs(at.value_and_gradient, x, tol, how.max_lower)
     return descent.descend(at.gradient, x, tol, how.max_lower, at.L, at.mu, how.solver == "accelerated")
+
+
+def _rounding(at: LowerAt, x: Array) -> float:
+    """How far rounding may put a product with the Hessian, or a gradient, off."""
+    return 4 * arrays.epsilon(x) * (at.L if math.isfinite(at.L) else 0.0) * arrays.norm(x)
 
 
 def _no_constants(mu: float) -> Constants:

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from wellposed import arrays
+from wellposed.solvers import checkpoint
 from wellposed.solvers.bilevel.learned import Learned, Progress
 from wellposed.solvers.bilevel.method import ROW_FIELDS, Method, Row, State, Step, Subset, xs_of
 from wellposed.solvers.bilevel.training import Training
-from wellposed.solvers.checkpoint import SECONDS_BETWEEN_SAVES, load_state, save_state
 from wellposed.solvers.progress import SECONDS_BETWEEN_LINES
 
 MESSAGES = {
@@ -79,7 +79,7 @@ class Run:
         try:
             while not (state.status or self._over()):
                 self._iterate()
-                self._save(SECONDS_BETWEEN_SAVES)
+                self._save(checkpoint.SECONDS_BETWEEN_SAVES)
         except KeyboardInterrupt:
             state.status = "interrupted"
         else:
@@ -196,7 +196,7 @@ class Run:
         path, state = self.control.checkpoint, self.state
         if path is None or not path.exists():
             return False
-        load_state(path, self.control.mark, state, self.memory)
+        checkpoint.load_state(path, self.control.mark, state, self.memory)
         for pairs, starts in (
             (self.training.pairs, (state.x, state.q)),
             (self.validation.pairs if self.validation else (), (state.x_validation,)),
@@ -216,7 +216,7 @@ class Run:
         if self.control.checkpoint is None or now - self._saved < wait:
             return
         self.state.seconds, self._begin = self._seconds(), now
-        save_state(self.control.checkpoint, self.control.mark, self.state, self.memory)
+        checkpoint.save_state(self.control.checkpoint, self.control.mark, self.state, self.memory)
         self._saved = time.perf_counter()
 
     # --- the end ------------------------------------------------------------------------------
