@@ -55,7 +55,7 @@ def certify(
     if has_gap(problem):
         y = tuple(_dual_of(t, x, given) for t, given in zip(problem.terms, _each(problem, dual), strict=True))
         if all(v is not None for v in y):
-            lower, note, y = lower_bound(problem, objective, y, tol * scale)
+            lower, note, y = lower_bound(problem, objective, y, tol * scale, x=x)
             gap = max(objective - lower, 0.0)
             return Proof(Certificate("duality gap", gap, scale, objective, lower, note), y)
     mu = strong_convexity(problem)
@@ -87,11 +87,16 @@ def strong_convexity(problem: Problem) -> float:
 
 
 def lower_bound(
-    problem: Problem, objective: float, y: tuple[Array, ...], wanted: float, w: Array | None = None
+    problem: Problem,
+    objective: float,
+    y: tuple[Array, ...],
+    wanted: float,
+    w: Array | None = None,
+    x: Array | None = None,
 ) -> tuple[float, str, tuple[Array, ...]]:
     """The dual value at ``y``, which is in the conjugates' domains; a note; the feasible point taken.
 
-    ``w`` is minus the sum of ``K_i* y_i``, where that is known.
+    ``w`` is minus the sum of ``K_i* y_i``, where that is known; ``x`` the primal point.
     """
     G = problem.simple
     w = _residual(problem, y) if w is None else w
@@ -104,7 +109,7 @@ def lower_bound(
         value = G._conjugate(scale * w)
         if math.isfinite(value):
             return -_conjugates(problem.terms, scaled) - value, f"dual point scaled by {scale:.6g}", scaled
-    return repaired_bound(problem, objective, y, w, wanted)
+    return repaired_bound(problem, objective, y, w, wanted, x)
 
 
 def _residual(problem: Problem, y: tuple[Array, ...]) -> Array:

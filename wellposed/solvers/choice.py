@@ -18,10 +18,13 @@ from wellposed.solvers.krylov import ConjugateGradient
 from wellposed.solvers.lbfgs import run_lbfgs
 from wellposed.solvers.loop import Control, Iteration
 from wellposed.solvers.metric import MetricFISTA
+from wellposed.solvers.mm_gks import MMGKS, gks_form
+from wellposed.solvers.normal_repair import normal_form
 from wellposed.solvers.plan import Plan
 from wellposed.solvers.primal_dual import PrimalDual
 from wellposed.solvers.problem import Problem, Term
 from wellposed.solvers.proximal_gradient import ProximalGradient
+from wellposed.solvers.quadratic_admm import QuadraticADMM
 from wellposed.solvers.result import Result
 from wellposed.solvers.tv_form import tv_form
 
@@ -131,6 +134,18 @@ def _no_tv_form(p: Problem) -> str:
     if form.tv.f.traits.smooth:
         return f"{form.tv.f} is smooth, which other solvers make more of"
     return "" if form.data.f.traits.quadratic else f"{form.data.f} is not quadratic"
+
+
+def _no_normal_form(p: Problem) -> str:
+    if normal_form(p) is None:
+        return "the objective is no quadratic data fit plus a norm behind a graph Laplacian"
+    stuck = [f for f in _functionals(p) if not f.traits.prox and not f.traits.quadratic]
+    return f"{stuck[0]} has no proximal map" if stuck else ""
+
+
+def _no_gks_form(p: Problem) -> str:
+    form = gks_form(p)
+    return form if isinstance(form, str) else ""
 
 
 def _spectrum_unknown(p: Problem) -> bool:
@@ -289,7 +304,41 @@ register(
     )
 )
 
-AUTOMATIC = ("prox", "cg", "lbfgs", "coordinate-descent", "fista", "denoising", "metric-fista", "primal-dual")
+register(
+    Entry(
+        "quadratic-admm",
+        "a norm behind a graph Laplacian: splitting it off alone, with conjugate gradients for the rest, "
+        "needs few iterations",
+        _no_normal_form,
+        lambda p, tol: QuadraticADMM(p),
+        lambda p: "penalties balanced by the residuals",
+        lambda p: _variables(p, 11) + 4 * _duals(p),
+        max_iter=2_000,
+    )
+)
+register(
+    Entry(
+        "mm-gks",
+        "least squares plus a smoothed L1 norm: majorisation in a generalised Krylov space",
+        _no_gks_form,
+        lambda p, tol: MMGKS(p),
+        lambda p: "none: quadratic majorants are minimised in a space of at most 30 dimensions",
+        lambda p: _variables(p, 34) + 31 * _duals(p),
+        max_iter=2_000,
+    )
+)
+
+AUTOMATIC = (
+    "prox",
+    "cg",
+    "lbfgs",
+    "coordinate-descent",
+    "fista",
+    "denoising",
+    "metric-fista",
+    "quadratic-admm",
+    "primal-dual",
+)
 """Order in which ``solver="auto"`` tries."""
 
 

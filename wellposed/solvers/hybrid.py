@@ -21,7 +21,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wellposed import arrays
 from wellposed.arrays import Array
 from wellposed.operators._base import LinearOperator
 from wellposed.solvers.mm_gks import Projection

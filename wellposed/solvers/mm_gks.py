@@ -67,8 +67,9 @@ def gks_form(problem: Problem) -> Form | str:
     for data, prior in (terms, terms[::-1]):
         (scale, f), (weight, g) = peel(data.f), peel(prior.f)
         if isinstance(f, LeastSquares) and isinstance(g, SmoothedL21):
-            if f.weights is not None or g.weights is not None or g.axes or arrays.is_complex(f.b):
-                return "it takes neither weights nor joined components nor complex data"
+            plain = f.weights is None and g.weights is None and not g.axes and not f.intercept
+            if not plain or arrays.is_complex(f.b):
+                return "it takes no weights, joined components, intercept or complex data"
             if scale > 0 and weight > 0:
                 return Form(data, f.b, scale, prior, weight / scale, g._e)
     return "the objective is not least squares plus one smoothed L1 norm"

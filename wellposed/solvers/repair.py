@@ -12,6 +12,8 @@ in applications of ``A``:
 The bound loses :math:`(1 - s)` of the dual value, so before that ``q`` is brought nearer to its balls
 by Douglas-Rachford steps between them and the affine set of (2). All of this runs in double precision.
 
+For a data fit plus a norm behind a graph Laplacian see `normal_repair`.
+
 For a constraint ``x >= 0`` and a data fit :math:`\tfrac12 \|A x - b\|^2` with entries of ``A`` at
 least 0, any minimiser has :math:`c^T x^* \le M` with ``c`` the column sums and
 :math:`M = 1^T b + \sqrt{2 m F(x)}`, which bounds the conjugate from above by
@@ -28,12 +30,15 @@ import numpy as np
 
 from wellposed import arrays
 from wellposed.arrays import Array
+from wellposed.functionals._base import Functional
 from wellposed.functionals.affine import AffineConstraint
 from wellposed.functionals.calculus import Zero, peel
 from wellposed.functionals.datafits import LeastSquares
 from wellposed.functionals.indicators import NonNegative
 from wellposed.operators._fft import filter_cosines
 from wellposed.operators.calculus import laplacian_symbol
+from wellposed.solvers import frame_repair
+from wellposed.solvers.normal_repair import NormalForm, normal_form, onto_constraint
 from wellposed.solvers.problem import Problem, Term
 from wellposed.solvers.tv_form import TVForm, tv_form
 
@@ -45,6 +50,12 @@ GOOD = 1 - 1e-5
 
 REACH = 100.0
 """Factor by which polishing may be hoped to shrink a gap."""
+
+STIFF = 1e3
+"""How far a step along a residual may take an image, over its length, where constraints are told active."""
+
+FEASIBLE = 1e-6
+"""A residual within this share of its length of being feasible is taken as it is."""
 
 SPREAD = 0.6
 """The balls aimed at are larger than those wanted by this share of the present excess."""
@@ -61,13 +72,18 @@ def is_known(problem: Problem) -> bool:
         return any(t.K is problem.image_part and t.f.traits.quadratic for t in problem.terms)
     if isinstance(tv_form(problem), TVForm) or _isometry(problem) is not None or not problem.terms:
         return True
+    if normal_form(problem) is not None:
+        return True
     return isinstance(problem.simple, NonNegative) and all(_lowest(t) is not None for t in problem.terms)
 
 
 def repaired_bound(
-    problem: Problem, objective: float, y: tuple[Array, ...], w: Array, wanted: float
+    problem: Problem, objective: float, y: tuple[Array, ...], w: Array, wanted: float, x: Array | None = None
 ) -> tuple[float, str, tuple[Array, ...]]:
-    """A lower bound of the minimum from an infeasible dual point, how it was made, and the feasible point."""
+    """A lower bound of the minimum from an infeasible dual point, how it was made, and the feasible point.
+
+    The primal point ``x`` may help to find it.
+    """
     if problem.lifted is not None:
         return _lifted_bound(problem, y)
     form = tv_form(problem)
@@ -76,8 +92,12 @@ def repaired_bound(
         repair = Repair(problem, form)
         repaired = repair.run(p, q, problem.simple.project_dual(w), objective, wanted)
         return repaired.bound, repaired.note, repair.in_order(repaired)
+    if (normal := normal_form(problem)) is not None:
+        return _normal_bound(problem, normal, y, x)
     if (tight := _isometry(problem)) is not None:
         return _isometry_bound(problem, y, problem.simple.project_dual(w), tight)
+    if (freed := frame_repair.without_free_entries(problem, y)) is not None:
+        return _freed_bound(problem, *freed)
     mass = _mass_bound(problem, objective, y, w)
     if mass is not None:
         return mass, "minimisers have bounded mass, since A and x are nonnegative", y
@@ -141,22 +161,7 @@ class Repair:
 
     def _value(self, p: Array, q: Array, m: Array, limit: float) -> tuple[float, float]:
         """The scale up to ``limit`` at which ``(p, q, m)`` has the largest dual value, and that value."""
-        data, tv, G = self.form.data.f, self.form.tv.f, self.problem.simple
-
-        def value(scale: float) -> float:
-            parts = data._conjugate(scale * p), tv._conjugate(scale * q), G._conjugate(scale * m)
-            return -math.inf if math.inf in parts else -math.fsum(parts)
-
-        candidates = [limit, 0.999 * limit, 0.99 * limit]
-        if data.traits.quadratic and tv.traits.homogeneous:
-            # A parabola through 0 where the conjugate of G is homogeneous; else only a good guess.
-            end, half = value(limit), value(0.5 * limit)
-            bend = 4 * half - 2 * end
-            candidates = [
-                limit,
-                min(max(limit * (4 * half - end) / (2 * bend), 0.0), limit) if bend > 0 else limit,
-            ]
-        return max(((s, value(s)) for s in candidates), key=lambda pair: pair[1])
+        return best_scale(self.form.data.f, self.form.tv.f, self.problem.simple, (p, q, m), limit)
 
     def _polish(self, q: Array, rest: Array, scale: float) -> Array:
         """The field nearest to its balls among those that Douglas-Rachford steps from ``q`` come by."""
@@ -218,6 +223,58 @@ class Repair:
         return filter_cosines(residual, self._inverse_symbol)
 
 
+def best_scale(
+    data: Functional, norm: Functional, simple: Functional, point: tuple[Array, Array, Array], limit: float
+) -> tuple[float, float]:
+    """The scale up to ``limit`` at which a dual point on the constraint has the largest value; that value."""
+    functionals = data, norm, simple
+
+    def value(scale: float) -> float:
+        parts = [f._conjugate(scale * v) for f, v in zip(functionals, point, strict=True)]
+        return -math.inf if math.inf in parts else -math.fsum(parts)
+
+    candidates = [limit, 0.999 * limit, 0.99 * limit]
+    if data.traits.quadratic and norm.traits.homogeneous:
+        # A parabola through 0 where the conjugate of G is homogeneous; else only a good guess.
+        end, half = value(limit), value(0.5 * limit)
+        bend = 4 * half - 2 * end
+        candidates = [
+            limit,
+            min(max(limit * (4 * half - end) / (2 * bend), 0.0), limit) if bend > 0 else limit,
+        ]
+    return max(((s, value(s)) for s in candidates), key=lambda pair: pair[1])
+
+
+# --- a norm behind a graph Laplacian ---------------------------------------------------------------
+
+
+def _normal_bound(
+    problem: Problem, form: NormalForm, y: tuple[Array, ...], x: Array | None
+) -> tuple[float, str, tuple[Array, ...]]:
+    """The point is moved onto the constraint by a linear system, then scaled."""
+    xp = arrays.namespace(problem.like)
+    p, q = (xp.astype(v, xp.float64) for v in form.in_order(*y))
+    m = _normal_of(problem.simple, -(form.data.backward(p) + form.prior.backward(q)), x)
+    p, q, left = onto_constraint(form, p, q, m)
+    scale, bound = best_scale(
+        form.data.f, form.prior.f, problem.simple, (p, q, m), form.prior.f.dual_scale(q)
+    )
+    p, q = (xp.astype(scale * v, problem.like.dtype) for v in (p, q))
+    how = f"by conjugate gradients (to {left:.1g} of its residual)"
+    return bound, f"dual point made feasible {how}, scaled by {scale:.6g}", form.in_order(p, q)
+
+
+def _normal_of(G: Functional, w: Array, x: Array | None) -> Array:
+    """A point near ``w`` in the domain of the conjugate; if ``w`` is far, normal to a set at ``x``."""
+    nearest, size = G.project_dual(w), arrays.norm(w)
+    far = arrays.norm(w - nearest) > FEASIBLE * size
+    if x is None or not G.traits.indicator or not far or arrays.norm(x) == 0.0:
+        return nearest
+    c = STIFF * size / arrays.norm(x)
+    v = arrays.namespace(w).astype(x, w.dtype) + w / c
+    return G.project_dual(c * (v - G.prox(v)))
+
+
 # --- auxiliary fields -----------------------------------------------------------------------------
 
 
@@ -265,11 +322,8 @@ def _isometry(problem: Problem) -> int | None:
 def _isometry_bound(
     problem: Problem, y: tuple[Array, ...], m: Array, place: int
 ) -> tuple[float, str, tuple[Array, ...]]:
-    """``y = -K (m + sum of the other K_j* y_j)`` meets the constraint exactly; all is then scaled."""
-    dual, rest = list(y), m
-    for k, (t, v) in enumerate(zip(problem.terms, y, strict=True)):
-        rest = rest if k == place else rest + t.backward(v)
-    dual[place] = -problem.terms[place].forward(rest)
+    """The point is moved onto the constraint (`frame_repair`), then scaled."""
+    dual = frame_repair.onto_constraint(problem, y, m, place)
     scale = min(t.f.dual_scale(v) for t, v in zip(problem.terms, dual, strict=True))
     point = tuple(scale * v for v in dual)
     values = [problem.simple._conjugate(scale * m)]
@@ -277,6 +331,17 @@ def _isometry_bound(
     if math.inf in values:
         return -math.inf, "the dual point could not be made feasible", y
     return -math.fsum(values), f"dual point made feasible through an isometry, scaled by {scale:.6g}", point
+
+
+def _freed_bound(problem: Problem, y: tuple[Array, ...], w: Array) -> tuple[float, str, tuple[Array, ...]]:
+    """The point, whose pull vanishes where the simple part has weight 0, is scaled into its domain."""
+    scale = problem.simple.dual_scale(w)
+    point = tuple(scale * v for v in y)
+    values = [problem.simple._conjugate(scale * w)]
+    values += [t.f._conjugate(v) for t, v in zip(problem.terms, point, strict=True)]
+    if math.inf in values:
+        return -math.inf, "the dual point could not be made feasible", y
+    return -math.fsum(values), f"dual point balanced where weights are 0, scaled by {scale:.6g}", point
 
 
 # --- nonnegative data fit ---------------------------------------------------------------------------

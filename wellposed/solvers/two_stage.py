@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
-from wellposed import arrays
 from wellposed.arrays import Array
 from wellposed.functionals._base import Functional
 from wellposed.functionals.adaptive_weights import tv_weights_from
@@ -18,20 +16,14 @@ from wellposed.functionals.norms import SquaredL2
 from wellposed.functionals.objective import Objective
 from wellposed.functionals.parameter import Parameter, positive
 from wellposed.functionals.tv import TotalVariation
-from wellposed.operators._base import LinearOperator
 from wellposed.operators.calculus import Gradient
 from wellposed.operators.tomography import FanBeam, ParallelBeam, fbp
 from wellposed.solvers.minimize import minimize
+from wellposed.solvers.reference import Psi, check_reference, fitting, reconstructed
 from wellposed.solvers.result import Result
 from wellposed.solvers.selection import Choice, choose
 from wellposed.solvers.selection_data import DataTerm, data_term, shape_of, weighted_term
 from wellposed.solvers.selection_range import largest_weight
-
-REFERENCES = ("fbp", "tikhonov", "tv")
-"""Names of the references of `two_stage`."""
-
-Psi = Callable[[Array, LinearOperator | None], Array]
-"""A reconstructor: from the data and the operator (``None`` for the identity) to an image."""
 
 
 @dataclass(frozen=True)
@@ -147,50 +139,19 @@ def two_stage(
     for value, name in ((weight, "weight"), (reference_weight, "reference_weight")):
         if value is not None:
             positive(value, name)
-    _check_reference(reference, data)
+    check_reference(reference, data)
     # The options of the second stage are checked before the first one runs.
-    tv_weights_from(_ramp(objective), eta, p, channel_axis)
+    tv_weights_from(ramp(objective), eta, p, channel_axis)
     options: dict[str, Any] = {"tol": tol, "max_iter": max_iter, "solver": solver}
     selection = {"rule": rule, "noise_level": noise_level}
     image, first = _reference(reference, objective, data, reference_weight, channel_axis, options, selection)
     weights = tv_weights_from(image, eta, p, channel_axis)
     tv = TotalVariation(weights=weights, channel_axis=channel_axis)
-    result, value, choice = _solve(objective, tv, weight, first, options, selection)
+    result, value, choice = solve_weighted(objective, tv, weight, first, options, selection)
     return TwoStage(image, weights, value, objective + value * tv, result, first, choice)
 
 
-def _check_reference(reference: Any, data: DataTerm) -> None:
-    if isinstance(reference, str):
-        if reference not in REFERENCES:
-            listed = ", ".join(repr(name) for name in REFERENCES)
-            raise ValueError(
-                f"unknown reference {reference!r}; choose {listed}, an image, or a function of the data and "
-                "the operator"
-            )
-        if reference == "fbp" and not isinstance(data.A, ParallelBeam | FanBeam):
-            kind = "the identity" if data.A is None else type(data.A).__name__
-            raise ValueError(
-                f"reference='fbp' needs a ParallelBeam or FanBeam operator, but the data fit has {kind}; "
-                "choose 'tv' or 'tikhonov', or give an image"
-            )
-    elif not callable(reference):
-        _fitting(reference, data)
-
-
-def _fitting(image: Any, data: DataTerm) -> Array:
-    """A reference in the kind, device and precision of the data, its shape checked."""
-    image = arrays.as_floating(image, "the reference", complex_allowed=arrays.is_complex(data.fit.b))
-    shape = tuple(data.fit.b.shape) if data.A is None else data.A.domain_shape
-    if tuple(image.shape) != shape:
-        raise ValueError(f"the reference has shape {tuple(image.shape)}, the image {shape}")
-    arrays.check_finite(image, "the reference")
-    if arrays.is_complex(image):
-        arrays.namespace(image, data.fit.b)
-        return image
-    return arrays.as_namespace(image, data.fit.b, "the reference")
-
-
-def _ramp(objective: Objective) -> Array:
+def ramp(objective: Objective) -> Array:
     """A small image with jumps and as many axes as the variable: something to try options on."""
     ndim = len(shape_of(objective))
     return np.arange(2.0**ndim).reshape([2] * ndim)
@@ -207,9 +168,9 @@ def _reference(
 ) -> tuple[Array, Result | None]:
     """The first stage: an image, and the result if it was a minimisation."""
     if callable(reference):
-        return _fitting(reference(data.fit.b, data.A), data), None
+        return reconstructed(reference, data), None
     if not isinstance(reference, str):
-        return _fitting(reference, data), None
+        return fitting(reference, data), None
     if reference == "fbp":
         assert isinstance(data.A, ParallelBeam | FanBeam)
         return fbp(data.fit.b, data.A), None
@@ -220,11 +181,11 @@ def _reference(
         axes = tuple(k for k in range(ndim) if channel_axis is None or k != channel_axis % ndim)
         regulariser = SquaredL2() @ Gradient(shape, axes)
         options = options | {"solver": "auto"}
-    first = _solve(objective, regulariser, weight, None, options, selection)[0]
+    first = solve_weighted(objective, regulariser, weight, None, options, selection)[0]
     return first.x, first
 
 
-def _solve(
+def solve_weighted(
     objective: Objective,
     regulariser: Functional,
     weight: float | None,
