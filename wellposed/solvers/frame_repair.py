@@ -1,0 +1,142 @@
+r"""Feasible dual points where weights of L1 are 0, and for a norm behind a tight frame ``W``, ``W* W = I``.
+
+The dual constraint :math:`\sum_j K_j^* y_j + W^* q + m = 0` fails at an iterate by a residual ``r``. The
+nearest ``q`` that meets it is :math:`q - W r`. Where coefficients have weight 0, as those of a low-pass band
+often do, ``q`` must be 0 there; with ``S`` the others, the residual is spread over the quadratic terms too,
+
+.. math:: \Big(\sum_j \alpha_j K_j^* K_j + \beta W^* S W\Big) z = r, \qquad
+    y_j \leftarrow y_j - \alpha_j K_j z, \qquad q \leftarrow S (q - \beta W z),
+
+by conjugate gradients in double precision, with :math:`\alpha_j = 1/\|K_j\|^2`.
+
+Where L1 acts on the variable itself (synthesis), :math:`\sum_j K_j^* y_j` must vanish at the entries of
+weight 0: with ``Z`` these, :math:`Z (\sum_j \alpha_j K_j^* K_j) Z z = Z \sum_j K_j^* y_j` and again
+:math:`y_j \leftarrow y_j - \alpha_j K_j z`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from wellposed import arrays
+from wellposed.arrays import Array
+from wellposed.functionals._base import Functional
+from wellposed.functionals.calculus import peel
+from wellposed.functionals.norms import L1
+from wellposed.solvers.problem import Problem, Term
+
+Duals = tuple[Array, ...]
+
+BALANCE = 0.3
+"""``beta``."""
+
+MAX_STEPS = 500
+ACCURACY = 1e-10
+"""Norm of what is left of the residual, over the residual's own."""
+
+
+def onto_constraint(problem: Problem, y: Duals, m: Array, place: int) -> list[Array]:
+    """The dual point, of which the part at ``place`` belongs to the frame, moved onto the constraint."""
+    frame = problem.terms[place]
+    kept = _penalised(frame.f)
+    if kept is None:
+        moved = list(y)
+        moved[place] = y[place] - frame.forward(m + _pulled(problem.terms, y))
+        return moved
+    dual = _double(y)
+    only = arrays.as_namespace(kept, dual[place], "weights")
+    dual[place] = dual[place] * only
+    shares = [_share(t) for t in problem.terms]
+    shares[place] = BALANCE
+
+    def push(z: Array) -> list[Array]:
+        """The steps of the dual variables along ``z``; ``None`` of those that stay."""
+        steps = [
+            share * t.forward(z) if share else None for t, share in zip(problem.terms, shares, strict=True)
+        ]
+        steps[place] = steps[place] * only
+        return steps
+
+    z, _ = _conjugate_gradients(lambda z: _pulled(problem.terms, push(z)), m + _pulled(problem.terms, dual))
+    return _moved(y, dual, push(z))
+
+
+def without_free_entries(problem: Problem, y: Duals) -> tuple[tuple[Array, ...], Array] | None:
+    """The dual point moved so that its pull vanishes where the simple part has weight 0, and minus its pull.
+
+    ``None`` where the simple part is not L1 with such entries, or the system could not be solved.
+    """
+    kept = _penalised(problem.simple)
+    if kept is None:
+        return None
+    dual = _double(y)
+    start = _pulled(problem.terms, dual)
+    only = arrays.as_namespace(kept, start, "weights")
+    free = 1 - only
+    shares = [_share(t) for t in problem.terms]
+
+    def push(z: Array) -> list[Array]:
+        return [
+            share * t.forward(z) if share else None for t, share in zip(problem.terms, shares, strict=True)
+        ]
+
+    z, solved = _conjugate_gradients(lambda z: free * _pulled(problem.terms, push(z)), free * start)
+    if not solved:
+        return None
+    moved = tuple(_moved(y, dual, push(z)))
+    return moved, -only * _pulled(problem.terms, moved)
+
+
+def _pulled(terms: tuple[Term, ...], parts: Sequence[Array | None]) -> Array:
+    """The sum of ``K_j* y_j`` over the parts that there are."""
+    total: Any = 0.0
+    for t, v in zip(terms, parts, strict=True):
+        total = total if v is None else total + t.backward(v)
+    return total
+
+
+def _double(y: Duals) -> list[Array]:
+    return [
+        v if arrays.is_complex(v) else arrays.namespace(v).astype(v, arrays.namespace(v).float64) for v in y
+    ]
+
+
+def _moved(y: Duals, dual: list[Array], steps: list[Array]) -> list[Array]:
+    """The dual variables minus their steps, in the precision of ``y``."""
+    moved = [v if step is None else v - step for v, step in zip(dual, steps, strict=True)]
+    return [arrays.namespace(v).astype(v, old.dtype) for v, old in zip(moved, y, strict=True)]
+
+
+def _conjugate_gradients(apply: Callable[[Array], Array], r: Array) -> tuple[Array, bool]:
+    """The solution of a symmetric system, and whether it is accurate."""
+    x, z, left = r, 0.0 * r, arrays.inner(r, r)
+    goal = ACCURACY**2 * left
+    for _ in range(MAX_STEPS):
+        if left <= goal:
+            return z, True
+        image = apply(x)
+        curvature = arrays.inner(x, image)
+        if curvature <= 0.0:
+            break
+        step = left / curvature
+        z, r = z + step * x, r - step * image
+        left, before = arrays.inner(r, r), left
+        x = r + (left / before) * x
+    return z, left <= goal
+
+
+def _penalised(f: Functional) -> Array | None:
+    """1 for coefficients with a positive weight and 0 for the others; ``None`` where there are no others."""
+    _, norm = peel(f)
+    if not isinstance(norm, L1) or norm.weights is None:
+        return None
+    xp = arrays.namespace(norm.weights)
+    if not bool(xp.any(norm.weights == 0)):
+        return None
+    return xp.astype(norm.weights > 0, norm.weights.dtype)
+
+
+def _share(t: Term) -> float:
+    """``alpha``: quadratic terms can take up any residual, others are left as they are."""
+    return t.norm**-2 if t.f.traits.quadratic and t.f.traits.conjugate and t.norm > 0 else 0.0
