@@ -9,13 +9,16 @@ from wellposed.problems.imaging import (
     inpainting,
     limited_angle_ct,
 )
+from wellposed.problems.waveform import WaveformProblem, waveform_inversion
 
 __all__ = [
     "ImagingProblem",
+    "WaveformProblem",
     "compressed_sensing_mri",
     "deblurring",
     "denoising",
     "few_view_ct",
     "inpainting",
     "limited_angle_ct",
+    "waveform_inversion",
 ]

@@ -86,12 +86,23 @@ class MetricFISTA:
     def _symbol(self) -> Array:
         """Eigenvalues of ``B`` for ``c = 1``."""
         data = self.form.data
-        ones = np.ones(data.range_shape(self.problem.shape), self.problem.like.dtype)
-        curvature = float(np.mean(data.f.hessian_product(ones, ones)))
         gram = None if data.K is None else data.K.gram_symbol()
         if gram is None:
             gram = np.full(self.problem.shape, data.norm**2)
-        return (curvature * gram).astype(self.problem.like.dtype)
+        return (self._curvature * gram).astype(self.problem.like.dtype)
+
+    @cached_property
+    def _curvature(self) -> float:
+        """A number in place of the Hessian of the data fit: the mean of its diagonal, if it has nothing else.
+
+        Otherwise its largest eigenvalue, since the mean over constants says nothing of other frequencies.
+        """
+        data = self.form.data
+        if not data.f.traits.separable:
+            assert data.f.traits.lipschitz is not None
+            return data.f.traits.lipschitz
+        ones = np.ones(data.range_shape(self.problem.shape), self.problem.like.dtype)
+        return float(np.mean(data.f.hessian_product(ones, ones)))
 
     @cached_property
     def _repair(self) -> Repair:
