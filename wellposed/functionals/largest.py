@@ -81,6 +81,7 @@ def _level(x: Array, excess: float) -> float:
         level: float = (arrays.total(sizes * active) - excess) / count
         active = xp.astype(sizes > level, xp.float64)
         fewer = int(arrays.total(active))
-        if fewer in (0, count):
+        # The level only grows, but for rounding.
+        if fewer == 0 or fewer >= count:
             return max(level, 0.0)
         count = fewer
