@@ -93,13 +93,14 @@ def graph_regularised(
     tau: float = 1.01,
     rule: str = "discrepancy",
     tol: float = 1e-3,
-    max_iter: int | None = None,
+    max_iter: int = 500,
     solver: str = "auto",
 ) -> GraphRegularised:
     r"""Minimise a data fit with a graph Laplacian whose graph comes from an initial image (graphLa+Psi).
 
     .. math:: \tilde x = \Psi(b), \qquad
-        \min_x f(x) + \lambda \sum_i \varphi\big((\Delta_{\tilde x} x)_i\big), \qquad \varphi(t) = \sqrt{t^2 + \epsilon^2} - \epsilon
+        \min_x f(x) + \lambda \sum_i \varphi\big((\Delta_{\tilde x} x)_i\big), \qquad
+        \varphi(t) = \sqrt{t^2 + \epsilon^2} - \epsilon
 
     Parameters
     ----------
@@ -129,7 +130,7 @@ def graph_regularised(
         ``"discrepancy"``, or another rule of `choose`. The discrepancy principle runs inside the iteration
         (`wellposed.solvers.mm_gks`), without the constraints; for ``smoothing=0``, by `choose`.
     tol, max_iter, solver
-        For `minimize`.
+        For `minimize`; at most 500 iterations by default.
 
     Returns
     -------

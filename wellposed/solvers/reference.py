@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from array_api_compat import is_array_api_obj
+
 from wellposed import arrays
 from wellposed.arrays import Array
 from wellposed.operators._base import LinearOperator
@@ -92,7 +94,7 @@ def reconstructed(psi: Psi, data: DataTerm, option: str = "reference") -> Array:
     TypeError, ValueError
     """
     image = psi(data.fit.b, data.A)
-    foreign = arrays.is_array_api_obj(image) and not isinstance(image, type(data.fit.b))
+    foreign = is_array_api_obj(image) and not isinstance(image, type(data.fit.b))
     if foreign and not (arrays.is_gpu(image) or arrays.is_gpu(data.fit.b)):
         image = arrays.from_host(arrays.to_host(image), data.fit.b)
     return fitting(image, data, option)
