@@ -52,6 +52,10 @@ WAVES = wp.operators.AcousticWaves(
 )
 TRACES = WAVES(np.full(SHAPE, 2.0))
 
+PROBABILITIES = W / W.sum(1, keepdims=True)
+MIX = wp.operators.MatrixProduct(_numbers(10) @ _numbers(11).T, 5)
+FILTERS = np.random.default_rng(12).standard_normal((3, 2, 5))
+
 REGISTRY = [
     Entry("zero", lambda a: Zero()),
     Entry("least squares", lambda a: wp.LeastSquares(None, a(B))),
@@ -78,6 +82,29 @@ REGISTRY = [
     Entry("l1 loss", lambda a: wp.L1Loss(None, a(B))),
     Entry("l1 loss, some weights 0", lambda a: wp.L1Loss(None, a(B), a(HALF))),
     Entry("logistic loss", lambda a: wp.LogisticLoss(None, a(SIGNS))),
+    Entry("multinomial loss", lambda a: wp.MultinomialLoss(None, a(PROBABILITIES))),
+    Entry(
+        "multinomial loss of an operator, learned weights",
+        lambda a: wp.MultinomialLoss(MIX, a(PROBABILITIES), wp.Parameter("w", W[:, 0])),
+    ),
+    Entry(
+        "kernel ridge",
+        lambda a: wp.KernelRidge(B, a(B[:, 0]), wp.Parameter("gamma", 0.4), wp.Parameter("ridge", 0.3)),
+        (6,),
+    ),
+    Entry(
+        "least squares of a learned kernel",
+        lambda a: wp.LeastSquares(
+            wp.operators.KernelMatrix(B, B[:4], wp.Parameter("gamma", 0.4)), a(B[:, 0]), a(W[:, 0])
+        ),
+        (4,),
+    ),
+    Entry("field of experts", lambda a: wp.FieldOfExperts(FILTERS, [0.5, 0.0, 2.0], 0.4)),
+    Entry("learned field of experts", lambda a: wp.FieldOfExperts.learnable(3, smoothing=0.4)),
+    Entry(
+        "field of experts, one learned weight",
+        lambda a: wp.FieldOfExperts(FILTERS, wp.Parameter("w", 0.7), wp.Parameter("nu", 0.5)),
+    ),
     Entry("l1", lambda a: wp.L1()),
     Entry("l1, weights", lambda a: wp.L1(HALF)),
     Entry("l0", lambda a: wp.L0(HALF)),
@@ -88,6 +115,7 @@ REGISTRY = [
     Entry("lq, 1.3", lambda a: wp.Lq(1.3, W)),
     Entry("lq, 2", lambda a: wp.Lq(2.0, W)),
     Entry("lq, 3", lambda a: wp.Lq(3.0)),
+    Entry("lq, learned", lambda a: wp.Lq(wp.Parameter("q", 2.6), W)),
     Entry("mcp", lambda a: wp.MCP(wp.Parameter("lam", 0.8), 2.5, HALF)),
     Entry("cel0", lambda a: wp.CEL0(W, wp.Parameter("lam", 0.5))),
     Entry("scad", lambda a: wp.SCAD(wp.Parameter("lam", 0.6), 3.7, HALF)),
@@ -111,8 +139,11 @@ REGISTRY = [
     Entry("orthogonal", lambda a: wp.OrthogonalPenalty()),
     Entry("eigenvector", lambda a: wp.EigenvectorPenalty(D.adjoint @ D)),
     Entry("squared l2", lambda a: wp.SquaredL2()),
+    Entry("squared l2, some weights 0", lambda a: wp.SquaredL2(HALF)),
+    Entry("squared l2, learned weights", lambda a: wp.SquaredL2(wp.Parameter("w", W))),
+    Entry("squared l2, a learned weight for each row", lambda a: wp.SquaredL2(wp.Parameter("w", W[:, :1]))),
     Entry("elastic net", lambda a: wp.ElasticNet(0.4, 1.5)),
-    Entry("elastic net without l1", lambda a: wp.ElasticNet(0.0, 1.5)),
+    Entry("elastic net without l1", lambda a: wp.ElasticNet(0.0, wp.Parameter("l2", 1.5))),
     Entry("elastic net without l2", lambda a: wp.ElasticNet(wp.Parameter("l1", 0.4), 0.0)),
     Entry("elastic net of nothing", lambda a: wp.ElasticNet(0.0, 0.0)),
     Entry("l21", lambda a: L21((0,))),
@@ -127,6 +158,13 @@ REGISTRY = [
     Entry("vectorial total variation", lambda a: wp.TotalVariation(channel_axis=-1), (4, 5, 3)),
     Entry("smoothed total variation", lambda a: wp.SmoothedTotalVariation(0.3)),
     Entry("anisotropic smoothed total variation", lambda a: wp.SmoothedTotalVariation(0.3, False, W)),
+    Entry(
+        "smoothed total variation, all learned",
+        lambda a: (
+            wp.Parameter("weight", 0.4)
+            * wp.SmoothedTotalVariation(wp.Parameter("eps", 0.3), weights=wp.Parameter("w", W))
+        ),
+    ),
     Entry("vectorial smoothed tv", lambda a: wp.SmoothedTotalVariation(0.3, channel_axis=0), (3, 4, 5)),
     Entry("groups of labels", lambda a: wp.GroupL2(LABELS, np.arange(8) * 0.3)),
     Entry("groups of indices", lambda a: wp.GroupL2(LISTS)),
@@ -159,6 +197,14 @@ REGISTRY = [
     Entry("sum of one", lambda a: wp.Objective((2.0 * wp.L1(),))),
     Entry("sum, composed", lambda a: (wp.SquaredL2() + wp.L1()) @ D),
 ]
+
+
+@pytest.fixture(
+    params=[e for e in REGISTRY if e.make(lambda a: a).traits.smooth], ids=lambda entry: entry.name
+)
+def smooth_entry(request: pytest.FixtureRequest) -> Entry:
+    """Each differentiable functional in turn."""
+    return request.param  # type: ignore[no-any-return]
 
 
 @pytest.fixture(params=REGISTRY, ids=lambda entry: entry.name)
