@@ -14,6 +14,7 @@ The system is solved by conjugate gradients in double precision.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,8 +30,11 @@ BALANCE = 0.1
 """``beta ||L||^2 / (alpha ||A||^2)``."""
 
 MAX_STEPS = 2000
-ACCURACY = 1e-10
+ACCURACY = 1e-9
 """Norm of what is left of the residual, over the residual's own."""
+
+FIRST_STEPS, FIRST_ACCURACY = 30, 1e-2
+"""So much shows what bound there will be."""
 
 
 @dataclass(frozen=True)
@@ -63,23 +67,54 @@ def _is_norm(t: Term) -> bool:
     return weight > 0 and (known or isinstance(f, SmoothedL21))
 
 
-def onto_constraint(form: NormalForm, p: Array, q: Array, m: Array) -> tuple[Array, Array, float]:
-    """The dual point moved onto the constraint, in double precision; what is left of the residual."""
-    data, prior = form.data, form.prior
-    r = data.backward(p) + prior.backward(q) + m
-    alpha, beta = data.norm**-2, BALANCE * prior.norm**-2
-    z, x, size = 0.0 * r, r, arrays.inner(r, r)
-    left, residual = size, r
-    for _ in range(MAX_STEPS):
-        if left <= ACCURACY**2 * size:
-            break
-        Az, Lz = data.forward(x), prior.forward(x)
-        image = alpha * data.backward(Az) + beta * prior.backward(Lz)
-        curvature = arrays.inner(x, image)
-        if curvature <= 0.0:
-            break
-        step = left / curvature
-        z, residual = z + step * x, residual - step * image
-        left, before = arrays.inner(residual, residual), left
-        x = residual + (left / before) * x
-    return p - alpha * data.forward(z), q - beta * prior.forward(z), (left / size) ** 0.5 if size > 0 else 0.0
+@dataclass
+class Correction:
+    """Conjugate gradients on their way from a dual point to the constraint, in double precision.
+
+    Parameters
+    ----------
+    form : NormalForm
+    p, q : array
+        The dual point.
+    m : array
+        The rest of the constraint, which stays.
+    """
+
+    form: NormalForm
+    p: Array
+    q: Array
+    m: Array
+
+    def __post_init__(self) -> None:
+        data, prior = self.form.data, self.form.prior
+        self._alpha, self._beta = data.norm**-2, BALANCE * prior.norm**-2
+        self._residual = data.backward(self.p) + prior.backward(self.q) + self.m
+        self._size = self._left = arrays.inner(self._residual, self._residual)
+        self._z, self._direction = 0.0 * self._residual, self._residual
+
+    @property
+    def left(self) -> float:
+        """Norm of what is left of the residual, over its first norm."""
+        return math.sqrt(self._left / self._size) if self._size > 0 else 0.0
+
+    def advance(self, steps: int, accuracy: float) -> None:
+        """Take steps until the residual is that small."""
+        data, prior = self.form.data, self.form.prior
+        for _ in range(steps):
+            if self.left <= accuracy:
+                break
+            x = self._direction
+            image = self._alpha * data.backward(data.forward(x))
+            image = image + self._beta * prior.backward(prior.forward(x))
+            curvature = arrays.inner(x, image)
+            if curvature <= 0.0:
+                break
+            step = self._left / curvature
+            self._z, self._residual = self._z + step * x, self._residual - step * image
+            before, self._left = self._left, arrays.inner(self._residual, self._residual)
+            self._direction = self._residual + (self._left / before) * x
+
+    def point(self) -> tuple[Array, Array]:
+        """Where the dual point has come."""
+        data, prior = self.form.data, self.form.prior
+        return self.p - self._alpha * data.forward(self._z), self.q - self._beta * prior.forward(self._z)

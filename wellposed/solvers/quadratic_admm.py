@@ -70,7 +70,7 @@ class QuadraticADMM:
     """Alternating directions with a whole quadratic. See the module."""
 
     problem: Problem
-    check_every: int = 10
+    check_every: int = 20
 
     @cached_property
     def form(self) -> NormalForm:

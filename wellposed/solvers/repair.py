@@ -38,7 +38,15 @@ from wellposed.functionals.indicators import NonNegative
 from wellposed.operators._fft import filter_cosines
 from wellposed.operators.calculus import laplacian_symbol
 from wellposed.solvers import frame_repair
-from wellposed.solvers.normal_repair import NormalForm, normal_form, onto_constraint
+from wellposed.solvers.normal_repair import (
+    ACCURACY,
+    FIRST_ACCURACY,
+    FIRST_STEPS,
+    MAX_STEPS,
+    Correction,
+    NormalForm,
+    normal_form,
+)
 from wellposed.solvers.problem import Problem, Term
 from wellposed.solvers.tv_form import TVForm, tv_form
 
@@ -53,6 +61,9 @@ REACH = 100.0
 
 STIFF = 1e3
 """How far a step along a residual may take an image, over its length, where constraints are told active."""
+
+FAR, HOPELESS = 30.0, 0.1
+"""A gap so many times the one wanted, and above this share of the objective, is not worth many steps."""
 
 FEASIBLE = 1e-6
 """A residual within this share of its length of being feasible is taken as it is."""
@@ -93,7 +104,7 @@ def repaired_bound(
         repaired = repair.run(p, q, problem.simple.project_dual(w), objective, wanted)
         return repaired.bound, repaired.note, repair.in_order(repaired)
     if (normal := normal_form(problem)) is not None:
-        return _normal_bound(problem, normal, y, x)
+        return _normal_bound(problem, normal, objective, y, wanted, x)
     if (tight := _isometry(problem)) is not None:
         return _isometry_bound(problem, y, problem.simple.project_dual(w), tight)
     if (freed := frame_repair.without_free_entries(problem, y)) is not None:
@@ -249,18 +260,32 @@ def best_scale(
 
 
 def _normal_bound(
-    problem: Problem, form: NormalForm, y: tuple[Array, ...], x: Array | None
+    problem: Problem, form: NormalForm, objective: float, y: tuple[Array, ...], wanted: float, x: Array | None
 ) -> tuple[float, str, tuple[Array, ...]]:
     """The point is moved onto the constraint by a linear system, then scaled."""
     xp = arrays.namespace(problem.like)
     p, q = (xp.astype(v, xp.float64) for v in form.in_order(*y))
     m = _normal_of(problem.simple, -(form.data.backward(p) + form.prior.backward(q)), x)
-    p, q, left = onto_constraint(form, p, q, m)
-    scale, bound = best_scale(
-        form.data.f, form.prior.f, problem.simple, (p, q, m), form.prior.f.dual_scale(q)
-    )
+    correction = Correction(form, p, q, m)
+
+    def value() -> tuple[float, float, Array, Array]:
+        p, q = correction.point()
+        f = form.prior.f
+        return (*best_scale(form.data.f, f, problem.simple, (p, q, m), f.dual_scale(q)), p, q)
+
+    correction.advance(FIRST_STEPS, FIRST_ACCURACY)
+    if objective - value()[1] > max(FAR * wanted, HOPELESS * objective):
+        zero = tuple(0 * v for v in y)
+        parts = [-t.f._conjugate(v) for t, v in zip(problem.terms, zero, strict=True)]
+        return (
+            math.fsum(parts) - problem.simple._conjugate(0 * m),
+            "of the dual point 0: others are far",
+            zero,
+        )
+    correction.advance(MAX_STEPS, ACCURACY)
+    scale, bound, p, q = value()
     p, q = (xp.astype(scale * v, problem.like.dtype) for v in (p, q))
-    how = f"by conjugate gradients (to {left:.1g} of its residual)"
+    how = f"by conjugate gradients (to {correction.left:.1g} of its residual)"
     return bound, f"dual point made feasible {how}, scaled by {scale:.6g}", form.in_order(p, q)
 
 
