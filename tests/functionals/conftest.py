@@ -135,6 +135,7 @@ REGISTRY = [
     Entry("sparse envelope without a limit", lambda a: wp.SparseEnvelope(99, LISTS)),
     Entry("binary", lambda a: wp.BinaryPenalty()),
     Entry("binary, one-sided", lambda a: wp.BinaryPenalty(one_sided=True)),
+    Entry("binary, magnitudes", lambda a: wp.BinaryPenalty(magnitudes=[1.0, 2.0, 4.0, 8.0, 16.0])),
     Entry("ternary", lambda a: wp.TernaryPenalty()),
     Entry("orthogonal", lambda a: wp.OrthogonalPenalty()),
     Entry("eigenvector", lambda a: wp.EigenvectorPenalty(D.adjoint @ D)),

@@ -127,3 +127,36 @@ def test_bad_input():
         wp.EigenvectorPenalty(wp.operators.Matrix(C[:3]))
     with pytest.raises(TypeError, match="has no proximal map"):
         wp.BinaryPenalty().prox(np.ones(3))
+
+
+def test_bits_of_several_magnitudes(rng):
+    f = wp.BinaryPenalty(magnitudes=[1.0, 2.0])
+    K = 1 + 16
+    for Y in rng.standard_normal((4, 7, 2)):
+        inner = np.sum(Y[:, 0] ** 2) + 4 * np.sum(Y[:, 1] ** 2)
+        assert f(Y) == pytest.approx(K * 7 * np.sum(Y**4) - inner**2)
+        weighted = np.array([1, 4]) * inner
+        assert np.allclose(f.gradient(Y), 4 * Y * (K * 7 * Y**2 - weighted))
+    assert f(3.0 * np.array([[1.0, -2.0], [-1.0, 2.0]])) == 0.0
+    assert f(np.array([[2.0, 1.0], [2.0, 1.0]])) > 0.0
+
+
+def test_two_bits_are_found_from_equations():
+    rng = np.random.default_rng(3)
+    levels = rng.choice([-3.0, -1.0, 1.0, 3.0], 10)
+    A = rng.standard_normal((9, 10))
+    # The bits of each entry stand side by side, and A acts on their sum.
+    equations = wp.AffineConstraint(wp.operators.Matrix(np.repeat(A, 2, axis=1), (10, 2)), A @ levels)
+    objective = wp.BinaryPenalty(magnitudes=[1.0, 2.0]) + equations
+    runs = (
+        wp.minimize(objective, x0=rng.standard_normal((10, 2)), tol=1e-8, max_iter=5000) for _ in range(30)
+    )
+    best = min(runs, key=lambda r: r.objective)
+    assert np.allclose(best.x.sum(axis=1), levels, atol=1e-3)
+
+
+def test_magnitudes_are_checked():
+    with pytest.raises(ValueError, match="must be positive"):
+        wp.BinaryPenalty(magnitudes=[1.0, 0.0])
+    with pytest.raises(ValueError, match="not with one_sided"):
+        wp.BinaryPenalty(True, magnitudes=[1.0, 2.0])

@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -44,11 +44,21 @@ PENALTIES: dict[str, Callable[[float], Functional]] = {
 }
 """By the names of their thresholds; the columns of a dictionary have length 1, as CEL0 is told."""
 
-WEIGHTS = {
+Weights = dict[str, tuple[float, ...]]
+
+COARSE: Weights = {
     "soft": (0.1, 0.2, 0.4, 0.8),
-    "half": (0.02, 0.05, 0.1, 0.2),
-    "hard": (0.005, 0.02, 0.05, 0.1),
-    "CEL0": (0.005, 0.02, 0.05, 0.1),
+    "half": (0.05, 0.1, 0.3),
+    "hard": (0.02, 0.05, 0.2),
+    "CEL0": (0.02, 0.05, 0.1),
+}
+"""Wide enough for what is interpolated."""
+
+FINE: Weights = {
+    "soft": (0.1, 0.2, 0.4, 0.8),
+    "half": (0.02, 0.05, 0.1, 0.2, 0.3),
+    "hard": (0.005, 0.02, 0.05, 0.1, 0.2),
+    "CEL0": (0.005, 0.02, 0.05, 0.1, 0.2),
 }
 
 
@@ -64,13 +74,12 @@ class Size:
     rate: float = 0.02
     test: int = 500
     test_inner: int = 200
-    skipped: int = 1
-    """Weights of each penalty left out, from the smallest."""
+    weights: Weights = field(default_factory=lambda: dict(COARSE))
     workers: int | None = 1
 
 
 SMALL = Size()
-FULL = Size(side=10, atoms=200, batches=120, inner=150, test=1000, test_inner=400, skipped=0, workers=None)
+FULL = Size(side=10, atoms=200, batches=120, inner=150, test=1000, test_inner=400, weights=FINE, workers=None)
 """The size at which the expected numbers were found."""
 
 
@@ -259,10 +268,10 @@ def run_at(size: Size, seed: int) -> Report:
     -------
     Report
     """
-    tasks = [(name, w) for name, weights in WEIGHTS.items() for w in weights[size.skipped :]]
+    tasks = [(name, w) for name, weights in size.weights.items() for w in weights]
     rows = map_tasks(partial(measure, size, seed), tasks, workers=size.workers)
     paths = {
-        name: sorted((r["active"], r["error"]) for r in rows if r["penalty"] == name) for name in WEIGHTS
+        name: sorted((r["active"], r["error"]) for r in rows if r["penalty"] == name) for name in size.weights
     }
     variance = float(np.var(patches(size.side, size.test, np.random.default_rng([seed, 21]))))
     numbers = {

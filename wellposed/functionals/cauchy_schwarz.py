@@ -118,6 +118,15 @@ class BinaryPenalty(_Powers):
     ----------
     one_sided : bool
         Whether the values are ``0`` and ``c`` rather than ``-c`` and ``c``.
+    magnitudes : array, optional
+        Positive ``m``, broadcast against ``x``: zero for the arrays with :math:`|x_n| = c\, m_n` instead,
+        where :math:`f(x) = S_4 \sum_n m_n^4 - \big(\sum_n m_n^2 x_n^2\big)^2`. With ``[1, 2, 4]`` along the
+        last axis, sums over it are the odd integers from -7 to 7 times ``c``: numbers of three bits.
+
+    Raises
+    ------
+    ValueError
+        If a magnitude is not positive, or magnitudes are given for values ``0`` and ``c``.
 
     Notes
     -----
@@ -132,12 +141,33 @@ class BinaryPenalty(_Powers):
     (0.0, 16.0)
     >>> wp.BinaryPenalty(one_sided=True)(np.array([2.0, 0.0, 2.0]))
     0.0
+    >>> wp.BinaryPenalty(magnitudes=[1.0, 2.0])(np.array([[3.0, -6.0], [3.0, 6.0]]))
+    0.0
     """
 
     one_sided: bool = False
+    magnitudes: Array | None = None
+
+    def __post_init__(self) -> None:
+        if self.magnitudes is None:
+            return
+        if self.one_sided:
+            raise ValueError("magnitudes of BinaryPenalty go with values -c and c, not with one_sided")
+        magnitudes = arrays.as_floating(self.magnitudes, "magnitudes")
+        arrays.check_finite(magnitudes, "magnitudes")
+        if bool(arrays.namespace(magnitudes).any(magnitudes <= 0)):
+            raise ValueError("magnitudes of BinaryPenalty must be positive")
+        object.__setattr__(self, "magnitudes", magnitudes)
 
     def _powers(self) -> tuple[int, int]:
         return (2, 1) if self.one_sided else (2, 0)
+
+    def _maps(self, x: Array) -> tuple[Array, Array]:
+        g, h = super()._maps(x)
+        if self.magnitudes is None:
+            return g, h
+        m = arrays.as_namespace(self.magnitudes, x, "magnitudes")
+        return g, h * m * m
 
 
 @dataclass(frozen=True, eq=False)
