@@ -132,6 +132,19 @@ class OffsetLeastSquares(Functional):
         product = self.C.apply_adjoint(self._residual(x))
         return {self.offset.name: arrays.to_host(product).astype(np.float64, copy=False)}
 
+    def parameter_product_norms(self, x: Array) -> dict[str, float]:
+        """Bounds of `parameter_product` for ``||v|| = 1``."""
+        if not isinstance(self.offset, Parameter):
+            return {}
+        if "mixed" not in self._shared:
+            dense = "AA" in self._shared
+            self._shared["mixed"] = (
+                float(np.linalg.norm(self._shared["AC"].astype(np.float64), 2)) * (1 + 1e-6)
+                if dense
+                else self.A.norm() * self.C.norm()
+            )
+        return {self.offset.name: self._shared["mixed"]}
+
     def parameter_product_lipschitz_on(self, shape: Shape) -> dict[str, float]:
         """Lipschitz constants in ``x`` of `parameter_product`, per unit of ``v``: none moves with ``x``."""
         return {self.offset.name: 0.0} if isinstance(self.offset, Parameter) else {}

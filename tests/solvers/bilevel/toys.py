@@ -24,10 +24,15 @@ class Toy:
     gradient: Callable[[np.ndarray], np.ndarray] | None = None
 
 
-def quadratic(seed: int = 0, rows: int = 1000, columns: int = 10) -> Toy:
-    """The quadratic problem of the MAID paper, with 1/2 in front of both levels."""
+def quadratic(seed: int = 0, rows: int = 1000, columns: int = 10, centred: bool = False) -> Toy:
+    """The quadratic problem of the MAID paper, with 1/2 in front of both levels.
+
+    With ``centred`` the matrices have mean 0, and with it a good condition.
+    """
     rng = np.random.default_rng(seed)
-    A1, A2, A3 = (rng.random((rows, columns)) for _ in range(3))
+    A1, A2, A3 = (rng.random((rows, columns)) - 0.5 * centred for _ in range(3))
+    if centred:
+        A3 = A3 + A2
     x1, x2, truth = (rng.random(columns) for _ in range(3))
     y1, y2 = (rng.standard_normal(rows) for _ in range(2))
     b1, b2 = A1 @ x1 + 0.01 * y1, A2 @ x2 + A3 @ truth + 0.01 * y2

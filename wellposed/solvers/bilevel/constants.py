@@ -89,10 +89,13 @@ def mixed_norm(
 ) -> tuple[float, bool]:
     """A bound of the norm of ``J(x)`` on the scale of ``vector``, and whether it is proven.
 
+    A functional of yours may give its own norms as ``parameter_product_norms(x)``, one for each parameter.
     Small problems assemble ``J``. A weight gives the gradient of its functional as its column, a weight for
     each entry of ``x`` a diagonal block; other columns are central differences of fourth order.
     """
     slopes = vector.slopes(t)
+    if len(at.learned) == 1 and (own := getattr(at.learned[0], "parameter_product_norms", None)) is not None:
+        return _joined(own(x), vector.unpack(slopes)), True
     n = math.prod(lower.shape)
     if n <= ASSEMBLE_BELOW:
         rows = np.stack([vector.pack(at.mixed(x, e)) for e in _units(lower.like)]) * slopes
@@ -116,6 +119,13 @@ def mixed_norm(
         stacked = np.stack(columns)
         blocks += float(np.linalg.eigvalsh(stacked @ stacked.T)[-1])
     return math.sqrt(max(blocks, 0.0)) * (1 + 1e-6), True
+
+
+def _joined(norms: dict[str, float], slopes: dict[str, Any]) -> float:
+    """The norm of blocks side by side, from theirs on the natural scale."""
+    return math.hypot(
+        *(c * float(np.max(np.abs(slopes[name]))) for name, c in norms.items() if name in slopes)
+    )
 
 
 def _weight_column(at: LowerAt, x: Array, name: str) -> Array | None:

@@ -14,6 +14,7 @@ from wellposed.arrays import Array
 from wellposed.functionals._base import Functional
 from wellposed.functionals.merge import merge
 from wellposed.functionals.objective import Objective
+from wellposed.functionals.parameter import added
 from wellposed.solvers.problem import Term, canonical
 
 DENSE_BELOW = 256
@@ -46,6 +47,7 @@ class Lower:
         self.shape = problem.shape
         self.strong_convexity = strong_convexity
         self.names = frozenset(p.name for p in self.objective.parameters)
+        self._recent: tuple[Any, LowerAt] | None = None
         for term in self.objective.terms:
             self._check(term)
 
@@ -73,13 +75,13 @@ class Lower:
         largest = sum(terms[k].traits_on(self.shape).lipschitz or 0.0 for k in fixed)
         if not fixed or n > DENSE_BELOW or declared == largest:
             return frozenset(fixed), declared
-        product = LowerAt(self, Objective(tuple(terms[k] for k in fixed))).hessian(self.zeros())
+        product = LowerAt(self, tuple(terms[k] for k in fixed)).hessian(self.zeros())
         H = np.stack([arrays.to_host(product(e)).reshape(-1) for e in _units(self.like)]).astype(np.float64)
         eigenvalues = np.linalg.eigvalsh((H + H.T) / 2)
         rounding = n * arrays.epsilon(self.like) * float(eigenvalues[-1])
         return frozenset(fixed), max(float(eigenvalues[0]) - rounding, declared)
 
-    def mu(self, values: dict[str, Any], objective: Objective) -> float:
+    def mu(self, values: dict[str, Any], terms: tuple[Functional, ...]) -> float:
         """A strong convexity constant at values of the parameters; 0 if none is known."""
         if self.strong_convexity is not None:
             given = self.strong_convexity
@@ -88,7 +90,7 @@ class Lower:
                 raise ValueError(f"strong_convexity must be a positive number, got {mu}")
             return mu
         fixed, mu = self._fixed
-        others = (t for k, t in enumerate(objective.terms) if k not in fixed)
+        others = (t for k, t in enumerate(terms) if k not in fixed)
         return mu + sum(t.traits_on(self.shape).strong_convexity for t in others)
 
     def zeros(self) -> Array:
@@ -98,10 +100,19 @@ class Lower:
     def at(self, values: dict[str, Any]) -> LowerAt:
         """The lower level at values of the parameters, of which it takes those that it has."""
         mine = {name: value for name, value in values.items() if name in self.names}
-        objective = self.objective.with_parameters(mine) if mine else self.objective
-        bound = LowerAt(self, objective)
-        bound.mu = self.mu(values, objective)
-        return bound
+        key = tuple((name, np.asarray(value).tobytes()) for name, value in mine.items())
+        if self._recent is None or self._recent[0] != key:
+            terms = self.objective.terms
+            if mine:
+                terms = tuple(t.with_parameters(mine) for t in terms)
+            bound = LowerAt(self, terms)
+            bound.mu = self.mu(values, terms)
+            self._recent = key, bound
+        return self._recent[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but what is kept from the last call."""
+        return {**self.__dict__, "_recent": None}
 
 
 class LowerAt:
@@ -110,14 +121,14 @@ class LowerAt:
     Its operators are built once, and arrays pass unchecked between its terms.
     """
 
-    def __init__(self, lower: Lower, objective: Objective):
+    def __init__(self, lower: Lower, every: tuple[Functional, ...]):
         self.lower = lower
-        self.objective = objective
+        self.every = every
         self.mu = 0.0
         smooth: list[Term] = []
         self.smooth_terms: list[Functional] = []
         rough: list[Functional] = []
-        for term in objective.terms:
+        for term in every:
             f, K = term.factor(lower.shape)
             if f.traits.smooth:
                 smooth.append(Term(f, K))
@@ -138,9 +149,10 @@ class LowerAt:
         # At least the strong convexity constant, which a caller may have declared.
         return max(total, self.mu, 1e-300)
 
-    def value(self, x: Array) -> float:
-        """The lower objective."""
-        return self.objective(x)
+    @cached_property
+    def objective(self) -> Objective:
+        """The sum of all terms."""
+        return Objective(self.every)
 
     @cached_property
     def gradient(self) -> Callable[[Array], Array]:
@@ -167,7 +179,12 @@ class LowerAt:
 
     def mixed(self, x: Array, v: Array) -> dict[str, Any]:
         """Derivative of ``<grad smooth(x), v>`` with respect to each parameter."""
-        return Objective(tuple(self.smooth_terms)).parameter_product(x, v) if self.smooth_terms else {}
+        return added(*(term.parameter_product(x, v) for term in self.learned))
+
+    @cached_property
+    def learned(self) -> list[Functional]:
+        """The smooth terms with parameters."""
+        return [term for term in self.smooth_terms if term.parameters]
 
 
 def _joint(rough: list[Functional], like: Array) -> Functional:

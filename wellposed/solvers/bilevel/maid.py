@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from wellposed import arrays
 from wellposed.solvers.bilevel.method import State, Step, positive, qs_of, xs_of
 from wellposed.solvers.bilevel.training import Minimisers, Slope, Training
 from wellposed.solvers.bilevel.vector import length
@@ -154,10 +155,15 @@ class Maid:
                 return report
             state.x[:], state.q[:] = xs_of(at), qs_of(slope)
             report.status = "stalled"
-            if not self.adaptive:
+            if not self.adaptive or self._at_rounding(at, memory.alpha * size**2):
                 return report
             memory.eps, memory.delta = self.tighten * memory.eps, self.tighten * memory.delta
         return report
+
+    def _at_rounding(self, at: Minimisers, decrease: float) -> bool:
+        """Whether rounding hides the decrease that a step promises, or stopped a lower level."""
+        small = decrease <= 8 * arrays.epsilon(at.solved[0].x) * abs(at.value)
+        return small or any(s.status == "stalled" for s in at.solved)
 
     def _gradient(
         self, training: Training, state: State, memory: Memory

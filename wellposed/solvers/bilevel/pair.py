@@ -147,9 +147,14 @@ class Pair:
         L = self.loss.traits_on(self.lower.shape).lipschitz
         return None if L is None or math.isinf(L) else L
 
+    @cached_property
+    def loss_names(self) -> frozenset[str]:
+        """Names of the parameters inside the loss."""
+        return frozenset(p.name for p in self.loss.parameters)
+
     def loss_at(self, values: dict[str, Any]) -> Functional:
         """The loss with the values of the parameters inside it."""
-        mine = {p.name: values[p.name] for p in self.loss.parameters if p.name in values}
+        mine = {name: values[name] for name in self.loss_names if name in values}
         bound: Functional = self.loss.with_parameters(mine) if mine else self.loss
         return bound
 
@@ -236,8 +241,7 @@ class Pair:
             raise ValueError(
                 f"pair {self.number}: the hypergradient is not finite at the parameters {_shown(values)}"
             )
-        direct = [p for p in self.loss.parameters if p.name in vector.names]
-        if direct:
+        if self.loss_names.intersection(vector.names):
             z = z + vector.slopes(t) * vector.pack(self.loss_at(values).parameter_gradient(solved.x))
             constants = replace(constants, estimated=(*constants.estimated, "derivative of the loss"))
         return Sensitivity(z, error, constants, solve.q, solve.residual, solve.iterations, solve.status)

@@ -25,6 +25,7 @@ class ParameterVector:
 
     def __init__(self, parameters: Sequence[Parameter], natural: bool = False):
         self.parameters = tuple(parameters)
+        self.names = tuple(p.name for p in self.parameters)
         self.natural = natural
         ends = np.cumsum([p.size for p in self.parameters]).tolist()
         self._parts = [slice(end - p.size, end) for p, end in zip(self.parameters, ends, strict=True)]
@@ -33,11 +34,6 @@ class ParameterVector:
         bounds = [(p.low, p.high) if natural else p.scale_bounds for p in self.parameters]
         self.low = self.pack({p.name: low for p, (low, _) in zip(self.parameters, bounds, strict=True)})
         self.high = self.pack({p.name: high for p, (_, high) in zip(self.parameters, bounds, strict=True)})
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the parameters, in their order."""
-        return tuple(p.name for p in self.parameters)
 
     @property
     def bounded(self) -> bool:
@@ -49,7 +45,8 @@ class ParameterVector:
         vector = np.zeros(self.size)
         for p, part in zip(self.parameters, self._parts, strict=True):
             if p.name in entries:
-                vector[part] = np.broadcast_to(entries[p.name], p.shape).reshape(-1)
+                entry = entries[p.name]
+                vector[part] = entry.reshape(-1) if np.ndim(entry) else entry
         return vector
 
     def unpack(self, vector: np.ndarray) -> dict[str, Any]:
