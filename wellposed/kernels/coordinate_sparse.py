@@ -18,17 +18,19 @@ def sweeps(  # type: ignore[no-untyped-def]
 ):
     """A sweep over ``x`` for each row of ``trail``, fewer once no coordinate has a slope above ``tol``.
 
-    The row gets ``x`` after its sweep.
+    The row gets ``x`` after its sweep. Sweeps after the first pass over the coordinates that are zero.
 
     Column ``j`` holds ``values[starts[j]:starts[j + 1]]`` in ``rows``. ``slope`` is ``m + h * (A d)``;
     ``pulled[j]`` is the sum of ``h`` times column ``j`` and ``mass`` that of ``h``, or 0 without intercept.
-    ``report`` holds the sum of ``slope`` in entry 2; it gets the largest slope met in the last
+    ``report`` holds the sum of ``slope`` in entry 2; it gets the largest slope met in the first
     sweep, the number of sweeps, and the new sum.
     """
     total = report[2]
     for sweep in range(trail.shape[0]):
         worst = 0 * tol
         for j in range(x.size):
+            if sweep > 0 and x[j] == 0:
+                continue
             v = q[j] - a[j] * x[j]
             if mass > 0:
                 v += pulled[j] * (total / mass)
@@ -43,7 +45,8 @@ def sweeps(  # type: ignore[no-untyped-def]
                     slope[rows[k]] += step * h[rows[k]] * values[k]
                 total += step * pulled[j]
         trail[sweep] = x
-        report[0] = worst
+        if sweep == 0:
+            report[0] = worst
         report[1] = sweep + 1
         if worst <= tol:
             break

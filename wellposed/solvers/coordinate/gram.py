@@ -1,14 +1,18 @@
-"""The columns of a working set with their Gram matrix, and the quadratic problem on them."""
+r"""The quadratic problem on a working set with known Gram matrix.
+
+Sweeps of coordinate descent find the coefficients that are neither zero nor at a bound. Newton's method on
+these, where the penalty is smooth, then needs one step (groups: few). The curvature of a group is
+:math:`\omega_g (I / r - x_g x_g^T / r^3)` with :math:`r = \|x_g\|`.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import scipy.linalg
 
 from wellposed.kernels import coordinate_gram
-from wellposed.solvers.coordinate.design import Design
 from wellposed.solvers.coordinate.penalty import Penalty
 
 BURST = 5
@@ -17,123 +21,125 @@ BURST = 5
 MOST = 4000
 """Sweeps at most for one quadratic problem."""
 
-NOTHING = 16.0
-"""Size of what centring leaves of a column, in rounding errors of its entries, below which it is constant."""
+SHORTEST = 1.0 / 64
+"""Part of a Newton step below which it is given up."""
 
 
-class GramPool:
-    """Columns of a design, gathered once and kept, with their Gram matrix."""
+class Gram:
+    """The Gram matrix of a growing set of columns."""
 
-    def __init__(self, design: Design, penalty: Penalty, centred: bool):
-        self.design, self.penalty, self.centred = design, penalty, centred
-        self.units = self.ids = np.empty(0, np.int64)
-        self.columns = design.columns(self.ids)
-        self._gram = np.empty((0, 0), self.columns.dtype)
-        self._weights: np.ndarray | None = None
-        self._grew = False
-        """Whether the last Gram matrix only added to the one before."""
+    def __init__(self) -> None:
+        self.G = np.empty((0, 0))
+        self._largest = np.empty(0)
 
-    def extend(self, units: np.ndarray) -> None:
-        """Add columns."""
-        if len(units) > 0:
-            self._add(units, units)
+    def extend(
+        self, columns: np.ndarray, a: np.ndarray, h: np.ndarray, centred: Callable[..., np.ndarray]
+    ) -> None:
+        """Add the products of new columns, weighted with ``h``, and ``a`` on the diagonal."""
+        known, count = len(self.G), len(columns)
+        if known == count:
+            return
+        block = (centred(columns[known:], h) * h) @ centred(columns, h).T
+        grown = np.empty((count, count), block.dtype)
+        grown[:known, :known] = self.G
+        grown[known:] = block
+        grown[:known, known:] = block[:, :known].T
+        new = np.arange(known, count)
+        grown[new, new] += a[known:]
+        self.G = grown
 
-    def _add(self, units: np.ndarray, ids: np.ndarray) -> None:
-        new = self.design.columns(ids)
-        # The Gram matrix of groups of sparse columns is dense in any case.
-        new = new if isinstance(new, np.ndarray) else new.toarray()
-        self.columns = np.concatenate([_dense(self.columns), new])
-        self.units = np.concatenate([self.units, units])
-        self.ids = np.concatenate([self.ids, ids])
-
-    def combine(self, x: np.ndarray) -> np.ndarray:
-        """The sum of the columns times ``x``."""
-        return np.asarray(x @ self.columns)
-
-    def gram(self, h: np.ndarray) -> np.ndarray:
-        """The Gram matrix with weights ``h`` on the rows; what is known of it is not computed again."""
-        self._grew = self._weights is not None and np.array_equal(h, self._weights)
-        if not self._grew:
-            self._gram = self._gram[:0, :0]
-            self._weights = h
-        known, count = len(self._gram), len(self.ids)
-        if known < count:
-            scaled = self._centred(self.columns[known:], h) * h
-            block = scaled @ self._centred(self.columns, h).T
-            grown = np.empty((count, count), block.dtype)
-            grown[:known, :known] = self._gram
-            grown[known:] = block
-            grown[:known, known:] = block[:, :known].T
-            new = np.arange(known, count)
-            grown[new, new] += self.penalty.a[self.ids[known:]]
-            self._gram = grown
-        return self._gram
-
-    def _centred(self, columns: np.ndarray, h: np.ndarray) -> np.ndarray:
-        mass = h.sum() if self.centred else 0.0
-        if not mass > 0:
-            return columns
-        centred = columns - ((columns @ h) / mass)[:, None]
-        # What is left of a constant column is rounding.
-        size = np.abs(columns).max(axis=1, initial=0)
-        noise = NOTHING * np.finfo(columns.dtype).eps * size
-        centred[np.abs(centred).max(axis=1, initial=0) <= noise] = 0
-        return np.asarray(centred)
-
-    def solve(self, x: np.ndarray, v: np.ndarray, slope: np.ndarray, h: np.ndarray, tol: float) -> np.ndarray:
-        """The minimiser on the working set of the quadratic with curvature ``h``, from ``x`` with pull ``v``."""
-        G = self.gram(h)
+    def solve(self, p: Penalty, x: np.ndarray, v: np.ndarray, tol: float) -> np.ndarray:
+        """The minimiser from ``x`` with pull ``v``, to slopes of at most ``tol``."""
         x, v = x.copy(), v.copy()
-        w = self.penalty.w[self.ids]
         report = np.zeros(2, x.dtype)
+        curvature = None if p.groups is None else self._group_curvature(p.groups.first)
         tried: np.ndarray | None = None
         signs = np.sign(x)
         for _ in range(0, MOST, BURST):
-            coordinate_gram.sweeps(x, v, G, w, self.penalty.low, self.penalty.high, BURST, tol, report)
+            if p.groups is None:
+                coordinate_gram.sweeps(x, v, self.G, p.w, p.low, p.high, BURST, tol, report)
+            else:
+                coordinate_gram.group_sweeps(
+                    x, v, self.G, p.groups.first, curvature, p.groups.w, p.w, BURST, tol, report
+                )
             if report[0] <= tol:
                 break
             before, signs = signs, np.sign(x)
-            settled = np.array_equal(before, signs)
-            if settled and (tried is None or not np.array_equal(tried, signs)):
+            if p.groups is not None:
+                if np.array_equal(before != 0, signs != 0):
+                    self._group_newton(p, x, v)
+            elif np.array_equal(before, signs) and (tried is None or not np.array_equal(tried, signs)):
                 tried = signs
-                self._newton(x, v, G, w)
+                self._newton(p, x, v)
         return x
 
-    def _newton(self, x: np.ndarray, v: np.ndarray, G: np.ndarray, w: np.ndarray) -> None:
+    def _newton(self, p: Penalty, x: np.ndarray, v: np.ndarray) -> None:
         """Solve for the coefficients that are neither 0 nor at a bound, where that decreases the objective."""
-        p = self.penalty
         S = np.flatnonzero((x != 0) & (x > p.low) & (x < p.high))
-        if len(S) == 0:
+        xs, w = x[S], p.w[S]
+        H = self.G[np.ix_(S, S)]
+        d = _solved(H, v[S] - w * np.sign(xs))
+        if d is None:
             return
-        H = G[np.ix_(S, S)]
-        try:
-            factor = scipy.linalg.cho_factor(H, lower=True, overwrite_a=False, check_finite=False)
-        except scipy.linalg.LinAlgError:
-            return
-        d = scipy.linalg.cho_solve(factor, v[S] - w[S] * np.sign(x[S]), check_finite=False)
-        for target in self._targets(x[S], d):
-            step = target - x[S]
-            away = H @ step
-            change = 0.5 * step @ away - v[S] @ step + w[S] @ (np.abs(target) - np.abs(x[S]))
+        for target in _targets(p, xs, d):
+            step = target - xs
+            change = 0.5 * step @ (H @ step) - v[S] @ step + w @ (np.abs(target) - np.abs(xs))
             if change < 0:
                 x[S] = target
-                v -= step @ G[S]
+                v -= step @ self.G[S]
                 return
 
-    def _targets(self, x: np.ndarray, d: np.ndarray) -> list[np.ndarray]:
-        """The full step with crossings of 0 and of bounds cut off, then the step to the first of them."""
-        p = self.penalty
-        full = np.clip(x + d, p.low, p.high)
-        crossed = full * x < 0
-        full = np.where(crossed, 0, full).astype(x.dtype)
-        low = np.where(x > 0, max(p.low, 0.0), p.low)
-        high = np.where(x < 0, min(p.high, 0.0), p.high)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            room = np.where(d > 0, (high - x) / d, np.where(d < 0, (low - x) / d, np.inf))
-        first = min(1.0, float(room.min()))
-        short = np.clip(x + first * d, low, high).astype(x.dtype)
-        return [full, short] if first < 1 else [full]
+    def _group_curvature(self, first: np.ndarray) -> np.ndarray:
+        """The largest eigenvalue of each group's block, a little above."""
+        known = len(self._largest)
+        spans = zip(first[known:-1], first[known + 1 :], strict=True)
+        new = [np.linalg.eigvalsh(self.G[a:b, a:b])[-1] for a, b in spans]
+        self._largest = np.concatenate([self._largest, new])
+        return (self._largest * (1 + 1e-6)).astype(self.G.dtype)
+
+    def _group_newton(self, p: Penalty, x: np.ndarray, v: np.ndarray) -> None:
+        """A Newton step in the entries that are not zero, where that decreases the objective."""
+        assert p.groups is not None
+        S = np.flatnonzero(x)
+        xs, l1, of = x[S], p.w[S], p.groups.of[S]
+        omega, count = p.groups.w[of], len(p.groups.w)
+        sizes = np.sqrt(np.bincount(of, xs * xs, count)).astype(x.dtype)[of]
+        GS = self.G[np.ix_(S, S)]
+        H = GS - np.where(of[:, None] == of, np.outer(xs, xs), 0) * (omega / sizes**3)
+        H[np.diag_indices_from(H)] += omega / sizes
+        d = _solved(H, v[S] - omega * xs / sizes - l1 * np.sign(xs))
+        share, here = 1.0, p.groups.w @ np.sqrt(np.bincount(of, xs * xs, count))
+        while d is not None and share >= SHORTEST:
+            target = (xs + share * d).astype(x.dtype)
+            target = np.where((target * xs < 0) & (l1 > 0), 0, target)
+            step = target - xs
+            change = 0.5 * step @ (GS @ step) - v[S] @ step + l1 @ (np.abs(target) - np.abs(xs))
+            change += p.groups.w @ np.sqrt(np.bincount(of, target * target, count)) - here
+            if change < 0:
+                x[S] = target
+                v -= step @ self.G[S]
+                return
+            share /= 4
 
 
-def _dense(columns: Any) -> np.ndarray:
-    return columns if isinstance(columns, np.ndarray) else np.asarray(columns.toarray())
+def _solved(H: np.ndarray, right: np.ndarray) -> np.ndarray | None:
+    """``H^-1 right``, or ``None`` where ``H`` is empty or not positive definite."""
+    if len(H) == 0:
+        return None
+    try:
+        factor = scipy.linalg.cho_factor(H, lower=True, check_finite=False)
+    except scipy.linalg.LinAlgError:
+        return None
+    return np.asarray(scipy.linalg.cho_solve(factor, right, check_finite=False))
+
+
+def _targets(p: Penalty, x: np.ndarray, d: np.ndarray) -> list[np.ndarray]:
+    """The full step with crossings of 0 and of bounds cut off, then the step to the first of them."""
+    full = np.clip(x + d, p.low, p.high)
+    full = np.where(full * x < 0, 0, full).astype(x.dtype)
+    low = np.where(x > 0, max(p.low, 0.0), p.low)
+    high = np.where(x < 0, min(p.high, 0.0), p.high)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        room = np.where(d > 0, (high - x) / d, np.where(d < 0, (low - x) / d, np.inf))
+    first = min(1.0, float(room.min()))
+    return [full, np.clip(x + first * d, low, high).astype(x.dtype)] if first < 1 else [full]

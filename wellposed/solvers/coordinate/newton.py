@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from wellposed.solvers.coordinate.form import Form
+from wellposed.solvers.coordinate.form import Form, Loss
+from wellposed.solvers.coordinate.pool import Pool
 
 STEPS = 50
 """Newton steps at most on one working set."""
@@ -17,74 +16,77 @@ SUFFICIENT = 1e-4
 SHORTEST = 1e-10
 """Part of a Newton step below which rounding stops the line search."""
 
+SHARPER = 0.01
+"""Slope that a quadratic problem is solved to, relative to the one where it begins."""
+
+NOISE = 16.0
+"""Rounding of an objective, in units of the precision: a step may increase it by that."""
+
 FLAT = 1e-6
 """Least curvature, relative to the largest, of the quadratic models."""
 
 
 def minimise(
-    form: Form, pool: Any, x: np.ndarray, u: np.ndarray, pull: np.ndarray, slope: np.ndarray, tol: float
+    form: Form, pool: Pool, x: np.ndarray, u: np.ndarray, pull: np.ndarray, slope: np.ndarray, tol: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Minimise over the columns of ``pool``, from ``x`` with predictions ``u``: the new ``x`` and ``u``.
 
     ``tol`` bounds the slope that is left, relative to a weight of the penalty.
     """
-    ids, p = pool.ids, form.penalty
-    at, v = x[ids], pull[ids]
-    level = tol * (p.scale or float(np.abs(v).max(initial=0)))
+    at, v = x[pool.ids], pull[pool.ids]
+    level = tol * (form.penalty.scale or float(np.abs(v).max(initial=0)))
+    slope = form.loss.pulled_back(slope)
     if form.loss.quadratic:
         at = pool.solve(at, v, slope, form.loss.curvature(u), level)
-        u = pool.combine(at)
     else:
-        at, u = _newton(form, pool, at, u, v, slope, level)
+        at = _newton(form.loss, pool, at, u, v, slope, level)
     x = x.copy()
-    x[ids] = at
-    return x, u
+    x[pool.ids] = at
+    return x, pool.combine(at)
 
 
 def _newton(
-    form: Form, pool: Any, at: np.ndarray, u: np.ndarray, v: np.ndarray, slope: np.ndarray, level: float
-) -> tuple[np.ndarray, np.ndarray]:
-    p, ids, loss = form.penalty, pool.ids, form.loss
-    whole = np.zeros(form.design.shape[1], at.dtype)
-
-    def penalty(z: np.ndarray) -> float:
-        whole[ids] = z
-        return p.value(whole, ids)
-
-    value = loss.value(u) + penalty(at)
+    loss: Loss, pool: Pool, at: np.ndarray, u: np.ndarray, v: np.ndarray, slope: np.ndarray, level: float
+) -> np.ndarray:
+    p, eps = pool.penalty, np.finfo(at.dtype).eps
+    value = loss.value(u) + p.value(at)
     for step in range(STEPS):
         if step > 0:
-            slope = loss.value_and_slope(u)[1]
-            v = p.q[ids] - p.a[ids] * at - pool.columns @ loss.pulled_back(slope)
-        whole[ids] = at
-        if step > 0 and _worst(form, pool, whole, v) <= level:
+            slope = loss.pulled_back(loss.value_and_slope(u)[1])
+            v = pool.pull(slope) + p.q - p.a * at
+        worst = float(p.violation(at, v).max(initial=0))
+        if worst <= level:
             break
         h = loss.curvature(u)
         h = np.maximum(h, FLAT * h.max(initial=0)).astype(at.dtype)
-        inner = level if step else 0.3 * level
-        target = pool.solve(at, v, slope, h, max(0.3 * inner, np.finfo(at.dtype).tiny))
+        target = pool.solve(at, v, slope, h, max(SHARPER * worst, 0.3 * level))
         direction = target - at
-        image = pool.combine(direction)
-        old = penalty(at)
-        # The directional derivative of the loss plus the change of the penalty: negative.
-        predicted = float(-(v + p.a[ids] * at - p.q[ids]) @ direction) + penalty(target) - old
-        if not predicted < 0:
+        # The slope of the loss along the step, plus the change of the penalty: negative.
+        predicted = float((p.q - p.a * at - v) @ direction) + p.value(target) - p.value(at)
+        noise = NOISE * eps * abs(value)
+        found = _searched(loss, pool, at, u, direction, value, predicted, noise)
+        if found is None:
             break
-        share = 1.0
-        while share > SHORTEST:
-            new_u = u + at.dtype.type(share) * image
-            new = at + at.dtype.type(share) * direction
-            new_value = loss.value(new_u) + penalty(new)
-            if new_value <= value + SUFFICIENT * share * predicted:
-                break
-            share *= 0.5
-        else:
-            break
-        at, u, value = new, new_u, new_value
-    return at, pool.combine(at)
+        at, u, value = found
+    return at
 
 
-def _worst(form: Form, pool: Any, whole: np.ndarray, v: np.ndarray) -> float:
-    full = np.zeros_like(whole)
-    full[pool.ids] = v
-    return float(form.penalty.violation(whole, full).max(initial=0))
+def _searched(
+    loss: Loss,
+    pool: Pool,
+    at: np.ndarray,
+    u: np.ndarray,
+    direction: np.ndarray,
+    value: float,
+    predicted: float,
+    noise: float,
+) -> tuple[np.ndarray, np.ndarray, float] | None:
+    """The longest of ever shorter steps that decreases the objective enough, with predictions and value."""
+    image, share = pool.combine(direction), 1.0
+    while predicted < noise and share > SHORTEST:
+        new, new_u = at + at.dtype.type(share) * direction, u + at.dtype.type(share) * image
+        new_value = loss.value(new_u) + pool.penalty.value(new)
+        if new_value <= value + SUFFICIENT * share * predicted + noise:
+            return new, new_u, new_value
+        share *= 0.5
+    return None

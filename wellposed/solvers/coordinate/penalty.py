@@ -57,6 +57,17 @@ class Penalty:
         positive = sizes[sizes > 0]
         return float(np.median(positive)) if positive.size else 0.0
 
+    def restricted(self, units: np.ndarray) -> Penalty:
+        """The penalty of some coefficients, or of some groups, listed one after the other."""
+        if self.groups is None:
+            return Penalty(self.w[units], self.a[units], self.q[units], self.low, self.high)
+        ids = self.groups.entries(units)
+        sizes = self.groups.first[units + 1] - self.groups.first[units]
+        first = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        of = np.repeat(np.arange(len(units)), sizes)
+        groups = Groups(np.arange(len(ids)), first, self.groups.w[units], of)
+        return Penalty(self.w[ids], self.a[ids], self.q[ids], groups=groups)
+
     def value(self, x: np.ndarray, at: Any = slice(None)) -> float:
         """The penalty of a point whose entries are zero beyond ``at``, in double precision."""
         x = x[at].astype(np.float64)

@@ -20,11 +20,11 @@ import numpy as np
 
 from wellposed.arrays import Array
 from wellposed.solvers.certificates import Duals, Proof, lower_bound
+from wellposed.solvers.coordinate.dense_pool import DensePool
 from wellposed.solvers.coordinate.design import SparseDesign
 from wellposed.solvers.coordinate.form import Form, coordinate_form
-from wellposed.solvers.coordinate.gram import GramPool
-from wellposed.solvers.coordinate.group_pool import GroupPool
 from wellposed.solvers.coordinate.newton import minimise
+from wellposed.solvers.coordinate.pool import Pool
 from wellposed.solvers.coordinate.sparse_pool import SparsePool
 from wellposed.solvers.loop import StalledError
 from wellposed.solvers.problem import Problem
@@ -32,6 +32,9 @@ from wellposed.solvers.result import Certificate
 
 FIRST = 100
 """Coefficients in the first working set, at least."""
+
+FEWEST = 10
+"""Groups in the first working set, at least."""
 
 GROWTH = 2.0
 """New coefficients at most, relative to those that are not zero."""
@@ -41,8 +44,6 @@ INNER = 0.1
 
 AHEAD = 0.05
 """Part of the present gap that one iteration aims at."""
-
-Pool = GramPool | SparsePool
 
 
 @dataclass
@@ -59,7 +60,9 @@ class State:
     precision: float  # relative gap that the working set is solved to
     moved: float  # length of the last step
 
-    pool = None
+    def __post_init__(self) -> None:
+        # Not a field, so not part of a checkpoint: it is made from ``units``.
+        self.pool: Pool | None = None
 
 
 @dataclass(frozen=True)
@@ -130,13 +133,11 @@ class WorkingSet:
 
     def _pool(self, s: State) -> Pool:
         """The working set's columns, gathered anew where the state came from elsewhere."""
-        form = self.form
-        if s.pool is None:
-            kind = SparsePool if isinstance(form.design, SparseDesign) else GramPool
-            kind = GroupPool if form.penalty.groups is not None else kind
-            s.pool = kind(form.design, form.penalty, form.loss.centred)
-        if not np.array_equal(s.pool.units, s.units):
-            s.pool = type(s.pool)(form.design, form.penalty, form.loss.centred)
+        if s.pool is None or not np.array_equal(s.pool.units, s.units):
+            form = self.form
+            sparse = isinstance(form.design, SparseDesign) and form.penalty.groups is None
+            kind = SparsePool if sparse else DensePool
+            s.pool = kind(form.design, form.penalty, form.loss.centred, form.loss.quadratic)
             s.pool.extend(s.units)
         return s.pool
 
@@ -145,7 +146,7 @@ class WorkingSet:
         away = self.form.penalty.violation(s.x, pull)
         away[pool.units] = 0
         used = self._units(np.flatnonzero(s.x))
-        many = max(FIRST, int(GROWTH * len(used)))
+        many = max(FIRST * len(away) // len(s.x), FEWEST, int(GROWTH * len(used)))
         found = np.flatnonzero(away)
         if len(found) > many:
             found = found[np.argpartition(away[found], len(found) - many)[-many:]]
