@@ -79,10 +79,12 @@ def reconstruct(
     report: ReportFile = None,
     slice_: Annotated[str, Parameter(name="--slice")] = "0",
     views: Annotated[int | None, Parameter(validator=_Positive)] = None,
-    prior: Literal["tv", "tgv", "weighted-tv", "none"] = "tv",
-    initial: Literal["tv", "fbp"] = "tv",
+    prior: Literal["tv", "tgv", "weighted-tv", "graph", "none"] = "tv",
+    initial: Literal["tv", "fbp", "tikhonov"] = "tv",
     eta: Annotated[float | None, Parameter(validator=_Positive)] = None,
     power: Annotated[float, Parameter(validator=Number(gt=0, lte=1))] = 0.1,
+    radius: Annotated[int, Parameter(validator=_Positive)] = 4,
+    sigma: Annotated[float | None, Parameter(validator=_Positive)] = None,
     weight: Weight = "auto",
     rule: Rule = "auto",
     noise: Noise = None,
@@ -125,14 +127,19 @@ def reconstruct(
         Use this many of the views, evenly spread.
     prior
         Total variation, total generalised variation, total variation with weights that spare the edges of
-        an initial image, or none: filtered back-projection only.
+        an initial image, the graph Laplacian of an initial image, or none: filtered back-projection only.
     initial
-        Image that --prior weighted-tv takes its weights from: total variation, at a weight chosen from the
-        data, or filtered back-projection.
+        Image that --prior weighted-tv or graph starts from: total variation at a weight chosen from the
+        data, filtered back-projection, or (graph only) Tikhonov regularisation.
     eta
         Jumps of the initial image well below it count as flat (default: from their sizes).
     power
         How much edges are spared: 1 not at all, near 0 the most.
+    radius
+        Of the graph: pixels are joined to others at most this far away along each axis.
+    sigma
+        Of the graph: values of the initial image that differ by more than this are hardly joined (default:
+        from its range).
     nonnegative
         Keep the image at or above zero.
     center
@@ -175,6 +182,8 @@ def reconstruct(
     from wellposed.app.scan_task import Source, Task, Weighting
     from wellposed.app.solve import Options
 
+    if prior == "weighted-tv" and initial == "tikhonov":
+        raise InputError("--initial tikhonov goes with --prior graph; use --initial tv or fbp")
     task = Task(
         row=0,
         source=Source(scan, angles, white, dark, allow_saturated, rings, double),
@@ -190,7 +199,7 @@ def reconstruct(
         prior=prior,
         nonnegative=nonnegative,
         options=Options(_number(weight, "--weight", positive=True), rule, noise, tol, max_iter),
-        weighting=Weighting(initial, eta, power),
+        weighting=Weighting(initial, eta, power, radius, sigma),
     )
     request = work.Request(
         task,

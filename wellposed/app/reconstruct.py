@@ -132,8 +132,10 @@ def _checkpoint(request: Request, task: Task, scan: Scan) -> CheckpointFile | No
         return None
     if task.prior == "none":
         raise InputError("--checkpoint has nothing to save without a prior; leave it out")
-    if task.prior == "weighted-tv":
-        raise InputError("--checkpoint does not save the initial image of --prior weighted-tv; leave it out")
+    if task.prior in ("weighted-tv", "graph"):
+        raise InputError(
+            f"--checkpoint does not save the initial image of --prior {task.prior}; leave it out"
+        )
     settings = {k: v for k, v in settings_of(request, task).items() if k not in ("tol", "max-iter")}
     settings["sha256 of the scan"] = scan.provenance.sha256
     return CheckpointFile(

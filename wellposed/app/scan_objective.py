@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,8 +13,8 @@ from numpy.typing import NDArray
 
 from wellposed.app.checkpoints import CheckpointFile
 from wellposed.app.console import Console, Interrupt
-from wellposed.app.errors import InputError
-from wellposed.app.solve import Search, Solution, planned, solve
+from wellposed.app.errors import InputError, as_input_error
+from wellposed.app.solve import Search, Solution, planned, solution_of, solve
 
 if TYPE_CHECKING:
     from wellposed.app.scan_task import Prepared, Task
@@ -29,6 +30,8 @@ _SEARCH_COLUMNS = 160
 
 def objective(task: Task, prepared: Prepared, weight: float | Parameter) -> Functional:
     """Least squares of the views in use + weight * prior (+ the constraint)."""
+    if task.prior == "graph":
+        return _total(task, prepared.operator, prepared.data, weight, _graph_prior(task, prepared))
     return _total(task, prepared.operator, prepared.data, weight, prior_of(task.prior))
 
 
@@ -93,6 +96,16 @@ def prior_of(name: str, channel_axis: int | None = None) -> Functional:
     return TotalVariation(channel_axis=channel_axis)
 
 
+def _graph_prior(task: Task, prepared: Prepared) -> Functional:
+    """The norm of the Laplacian of some graph of the size of the one to come, for a plan."""
+    from wellposed.functionals.smoothed import SmoothedL21
+    from wellposed.operators.graph import GraphLaplacian
+    from wellposed.solvers.graph_regularised import SMOOTHING
+
+    ramp = np.add.outer(*map(np.arange, prepared.operator.domain_shape)).astype(prepared.data.dtype)
+    return SmoothedL21(SMOOTHING, axes=()) @ GraphLaplacian(ramp, task.weighting.radius, 1.0)
+
+
 def plan_of(task: Task, prepared: Prepared) -> Plan:
     """Plan of the variational reconstruction, its memory checked."""
     return planned(lambda weight: objective(task, prepared, weight), task.options)
@@ -124,6 +137,8 @@ def solve_slice(
     """
     if task.prior == "weighted-tv":
         return _weighted(task, prepared, console, interrupt, quick)
+    if task.prior == "graph":
+        return _on_graph(task, prepared, console, interrupt, quick)
     return _plain(task, prepared, console, interrupt, checkpoint)
 
 
@@ -143,6 +158,61 @@ def _plain(
         checkpoint,
         search=_binned(task, prepared, lambda operator, data: prior_of(task.prior)),
     )
+
+
+def _on_graph(
+    task: Task,
+    prepared: Prepared,
+    console: Console,
+    interrupt: Interrupt,
+    quick: NDArray[Any] | None,
+) -> Solution:
+    """Solve with the graph Laplacian of an initial image."""
+    from wellposed.functionals.datafits import LeastSquares
+    from wellposed.functionals.indicators import NonNegative
+    from wellposed.solvers.graph_regularised import graph_regularised
+    from wellposed.solvers.result import ConvergenceWarning
+
+    options, made = task.options, task.weighting
+    initial: Any = made.initial
+    if initial == "fbp":
+        if quick is None:
+            raise InputError("this scan has no filtered back-projection; use --initial tv or tikhonov")
+        initial = quick
+    fit: Functional = LeastSquares(prepared.operator, prepared.data)
+    fit = fit + NonNegative() if task.nonnegative else fit
+    rule = "discrepancy" if options.rule == "auto" else options.rule
+    begun = time.perf_counter()
+    console.stage(f"initial image ({made.initial}), graph and weight")
+    with warnings.catch_warnings(), console.solving(options.tol) as show, as_input_error():
+        # What a warning says is told by the status of the result, in the report and on the screen.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+
+        def watch(info: Any) -> bool:
+            show(info)
+            return not interrupt.requested
+
+        done = graph_regularised(
+            fit,
+            options.weight,
+            initial,
+            radius=made.radius,
+            sigma=made.sigma,
+            noise_level=options.noise,
+            rule=rule,
+            tol=options.tol,
+            max_iter=500 if options.max_iter is None else options.max_iter,
+            callback=watch,
+        )
+    if options.weight is not None:
+        chosen_by = "given"
+    elif done.choice is None:
+        known = "given" if options.noise is not None else "estimated from the data"
+        chosen_by = f"the discrepancy principle, noise level {done.noise_level:.3g} {known}"
+    else:
+        chosen_by = f"{done.choice.solves} weights tried by the rule {done.choice.rule}; {done.choice.note}"
+    timings = {"initial image, graph, weight and solve": time.perf_counter() - begun}
+    return solution_of(done.result, done.weight, chosen_by, options, interrupt, timings)
 
 
 def _weighted(

@@ -22,6 +22,7 @@ _PRIORS = {
     "tv": "total variation",
     "tgv": "total generalised variation",
     "weighted-tv": "weighted total variation",
+    "graph": "graph Laplacian",
     "none": "filtered back-projection",
 }
 

@@ -47,11 +47,17 @@ class Source:
 
 @dataclass(frozen=True)
 class Weighting:
-    """Where the prior ``weighted-tv`` takes its weights from, see `wellposed.two_stage`."""
+    """The initial image of a prior that takes its weights from one, and how it takes them.
+
+    ``eta`` and ``power`` are for ``weighted-tv``, see `wellposed.two_stage`; ``radius`` and ``sigma`` for
+    ``graph``, see `wellposed.graph_regularised`.
+    """
 
     initial: str = "tv"
     eta: float | None = None
     power: float = 0.1
+    radius: int = 4
+    sigma: float | None = None
 
     def weights(self, reference: NDArray[Any]) -> NDArray[np.floating[Any]]:
         """Weights that spare the edges of an image."""
@@ -76,9 +82,12 @@ class Task:
     @property
     def weighting_settings(self) -> dict[str, Any]:
         """Label to value of the settings of the weights, where there are any."""
+        made = self.weighting
+        if self.prior == "graph":
+            sigma = "from the initial image" if made.sigma is None else made.sigma
+            return {"initial": made.initial, "radius": made.radius, "sigma": sigma}
         if self.prior != "weighted-tv":
             return {}
-        made = self.weighting
         return {
             "initial": made.initial,
             "eta": "from the initial image" if made.eta is None else made.eta,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from wellposed.solvers.result import Result
     from wellposed.solvers.selection import Choice, Record
 
-__all__ = ["RULES", "Options", "Search", "Solution", "planned", "solve"]
+__all__ = ["RULES", "Options", "Search", "Solution", "planned", "solution_of", "solve"]
 
 RULES = ("auto", "discrepancy", "gcv", "upre", "sure", "lcurve", "residual-whiteness")
 """Rules that choose a weight, see `wellposed.choose`."""
@@ -184,7 +184,7 @@ def solve(
         objective = build(weight)
         result = _minimize(objective, None if fresh else start, options, console, interrupt, checkpoint)
         timings["solve"] = time.perf_counter() - begun
-    return _solution(result, weight, chosen_by, options, interrupt, timings, cut)
+    return solution_of(result, weight, chosen_by, options, interrupt, timings, cut)
 
 
 def _convergence_warning() -> type[Warning]:
@@ -255,15 +255,16 @@ def _minimize(
             )
 
 
-def _solution(
+def solution_of(
     result: Result,
     weight: float,
     chosen_by: str,
     options: Options,
     interrupt: Interrupt,
     timings: dict[str, float],
-    cut: bool,
+    cut: bool = False,
 ) -> Solution:
+    """What came of a run, with its notes; ``cut`` if Ctrl-C came before the weight was chosen."""
     reached = result.converged and result.certificate.relative <= options.tol
     early = cut or (not reached and (interrupt.requested or result.status in _UNSETTLED))
     notes: tuple[str, ...] = ()

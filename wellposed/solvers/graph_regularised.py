@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,6 +22,7 @@ from wellposed.operators.graph import GraphLaplacian
 from wellposed.operators.periodic import PeriodicGradient
 from wellposed.operators.tomography import FanBeam, ParallelBeam, fbp
 from wellposed.solvers.hybrid import hybrid_tikhonov
+from wellposed.solvers.loop import Info
 from wellposed.solvers.minimize import minimize
 from wellposed.solvers.mm_gks import Fitted, fit_to_noise
 from wellposed.solvers.noise import estimate_noise
@@ -95,6 +97,7 @@ def graph_regularised(
     tol: float = 1e-3,
     max_iter: int = 500,
     solver: str = "auto",
+    callback: Callable[[Info], Any] | None = None,
 ) -> GraphRegularised:
     r"""Minimise a data fit with a graph Laplacian whose graph comes from an initial image (graphLa+Psi).
 
@@ -131,6 +134,8 @@ def graph_regularised(
         (`wellposed.solvers.mm_gks`), without the constraints; for ``smoothing=0``, by `choose`.
     tol, max_iter, solver
         For `minimize`; at most 500 iterations by default.
+    callback : callable, optional
+        For `minimize` in the last stage; return ``False`` to stop.
 
     Returns
     -------
@@ -185,7 +190,7 @@ def graph_regularised(
     options: dict[str, Any] = {"tol": tol, "max_iter": max_iter, "solver": solver}
     if weight is not None:
         whole = objective + weight * penalty
-        result = minimize(whole, x0=start, **options)
+        result = minimize(whole, x0=start, callback=callback, **options)
         return GraphRegularised(image, L, weight, whole, result, stages.known)
     level = stages.level if rule == "discrepancy" else noise_level
     selection = {"rule": rule, "noise_level": level} | ({"eta": tau} if rule == "discrepancy" else {})
