@@ -18,6 +18,7 @@ PEERS = {
     "pylops": "pylops",
     "pyproximal": "pyproximal",
     "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
 }
 """Modules of the other libraries, and the names they are installed by."""
 

@@ -206,3 +206,19 @@ def test_group_lasso_is_a_special_case(rng):
 def test_message(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+@pytest.mark.parametrize("labels", [np.repeat(np.arange(6), 4), np.tile(np.arange(4), 6), np.zeros(24, int)])
+@pytest.mark.parametrize(
+    "kind", [wp.GroupL2, lambda g: wp.GroupPenalty(wp.MCP(), g), lambda g: wp.SparseEnvelope(2, g)]
+)
+def test_groups_in_blocks_are_the_same_groups(labels, kind, rng):
+    """Groups that are lines of a matrix take another path than listed ones."""
+    x = 2 * rng.standard_normal((4, 6))
+    regular = kind(labels.reshape(4, 6))
+    listed = kind([np.flatnonzero(labels == g) for g in range(labels.max() + 1)])
+    assert regular._blocks is not None
+    assert listed._blocks is None
+    assert regular(x) == pytest.approx(listed(x), rel=1e-13)
+    np.testing.assert_allclose(regular.prox(x, 0.3), listed.prox(x, 0.3), atol=1e-13)
+    assert regular.prox(x.astype(np.float32), 0.3).dtype == np.float32

@@ -28,6 +28,22 @@ class Grouped(Functional):
         labels, shape = _from_lists(self.groups) if listed else _from_labels(self.groups)
         return labels, shape, int(labels.max(initial=-1)) + 1
 
+    @cached_property
+    def _blocks(self) -> tuple[tuple[int, int], int] | None:
+        """A shape of two axes, and the axis along which the groups are its lines; ``None`` if they are not.
+
+        They are where all groups have one size and stand one after the other, or entry by entry in turn.
+        """
+        labels, shape, count = self._layout
+        if shape is None or count == 0 or labels.size % count or labels.min() < 0:
+            return None
+        each, order = labels.size // count, np.arange(count)
+        if np.array_equal(labels.reshape(count, each), np.broadcast_to(order[:, None], (count, each))):
+            return (count, each), 1
+        if np.array_equal(labels.reshape(each, count), np.broadcast_to(order, (each, count))):
+            return (each, count), 0
+        return None
+
     @property
     def shape(self) -> Shape | None:
         return self._layout[1]
@@ -39,14 +55,21 @@ class Grouped(Functional):
         if (shape is not None and tuple(x.shape) != shape) or labels.size > size:
             expected = f"shape {shape}" if shape is not None else f"at least {labels.size} entries"
             raise ValueError(f"the groups need an array of {expected}, got shape {tuple(x.shape)}")
-        every = np.full(size, count)
-        every[: labels.size] = np.where(labels >= 0, labels, count)
+        if shape is not None and labels.min(initial=0) >= 0:
+            every = labels
+        else:
+            every = np.full(size, count)
+            every[: labels.size] = np.where(labels >= 0, labels, count)
         return arrays.namespace(x).asarray(every, device=arrays.device_of(x))
 
     def _sizes(self, x: Array, numbers: Array) -> Array:
         """The norm of each group, summed in double precision, in the dtype of ``x``."""
         xp = arrays.namespace(x)
         count = self._layout[2]
+        if self._blocks is not None:
+            grid, axis = self._blocks
+            lines = xp.astype(xp.reshape(x, grid), xp.float64)
+            return xp.astype(xp.sqrt(xp.sum(lines * lines, axis=axis)), x.dtype)
         flat = xp.astype(xp.reshape(x, (-1,)), xp.float64)
         if hasattr(xp, "bincount"):
             squares = xp.bincount(numbers, weights=flat * flat, minlength=count + 1)
@@ -58,6 +81,9 @@ class Grouped(Functional):
     def _scaled(self, x: Array, numbers: Array, factors: Array, ungrouped: float) -> Array:
         """Each entry times the factor of its group."""
         xp = arrays.namespace(x)
+        if self._blocks is not None:
+            grid, axis = self._blocks
+            return xp.reshape(xp.reshape(x, grid) * xp.expand_dims(factors, axis=axis), tuple(x.shape))
         last = arrays.zeros((1,), factors) + ungrouped
         return x * xp.reshape(xp.take(xp.concat([factors, last]), numbers), tuple(x.shape))
 

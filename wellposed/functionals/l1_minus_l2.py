@@ -80,9 +80,13 @@ class L1MinusL2(Functional):
         soft = L1().prox(x, t)
         norms = self._norms(soft)
         longer = 1 + self._a * t / xp.where(norms > 0, norms, xp.ones_like(norms))
+        stretched = soft * xp.astype(longer, x.dtype)
+        above = (largest > t) & (norms > 0)
+        if bool(xp.all(above)):
+            return stretched
         kept = self._first(size == largest) & (size + (self._a - 1) * t > 0)
         single = xp.where(kept, x + xp.sign(x) * ((self._a - 1) * t), xp.zeros_like(x))
-        return xp.where((largest > t) & (norms > 0), soft * xp.astype(longer, x.dtype), single)
+        return xp.where(above, stretched, single)
 
     def _first(self, mask: Array) -> Array:
         """The first true entry of each vector."""

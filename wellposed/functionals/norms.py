@@ -210,7 +210,14 @@ class L21(Functional):
         return arrays.total(self._w(x) * self._sizes(x))
 
     def prox(self, x: Array, step: Any = 1.0) -> Array:
-        return x - shrink(x, self._sizes(x), step_for(x, step) * self._w(x), inside=False)
+        xp = arrays.namespace(x)
+        sizes = self._sizes(x)
+        threshold = step_for(x, step) * self._w(x) + 0 * sizes
+        longest = xp.maximum(sizes, threshold)
+        moved = x * (1 - threshold / xp.where(longest > 0, longest, xp.ones_like(longest)))
+        # Adding 0 turns -0 into 0.
+        moved += 0.0
+        return moved
 
     def _conjugate(self, y: Array) -> float:
         return math.inf if bool(arrays.namespace(y).any(self._sizes(y) > self._w(y))) else 0.0

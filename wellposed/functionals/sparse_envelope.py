@@ -6,11 +6,14 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from wellposed import arrays
 from wellposed.arrays import Array
 from wellposed.functionals._base import Shape, Traits, step_for
 from wellposed.functionals.datafits import check_weights
 from wellposed.functionals.groups import Grouped
+from wellposed.kernels.shares import share_sums
 
 MAX_STEPS = 300
 """Far more than halving the logarithm of any bracket takes."""
