@@ -72,7 +72,7 @@ def measure(n: int, dtype: Any, settings: Settings) -> Table:
     table.note(
         f"Entries of a normal distribution of deviation 2, step {STEP}; groups of {GROUP} neighbours. "
         f"Medians of one run. Loops run over {LOOP} entries (or groups) only. PyProximal's L0 takes a "
-        "threshold, set here to that of the proximal map; NumPy formulas hold for these data, not in every case."
+        "threshold, set here to that of the proximal map; NumPy formulas hold for these data, not always."
     )
     return table
 
