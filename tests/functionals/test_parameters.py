@@ -109,6 +109,28 @@ def test_lipschitz_constant_of_a_field_of_experts():
     assert largest <= f.traits_on((12, 10)).lipschitz <= 1.4 * largest
 
 
+@pytest.mark.parametrize("size", [1e-4, 1e-2, 1.0])
+def test_lipschitz_constants_while_parameters_move(size):
+    """Bounds that are inherited hold as well, and small moves need no new one."""
+    rng = np.random.default_rng(5)
+    f = wp.FieldOfExperts.learnable(3, 5, smoothing=0.2, rng=4)
+    f.traits_on((8, 9))
+    start = f
+    for _ in range(5):
+        f = f.with_parameters(
+            {
+                p.name: p.from_scale(p.to_scale(p.value) + size * rng.standard_normal(p.shape))
+                for p in f.parameters
+            }
+        )
+        H = np.stack([f.hessian_product(np.zeros((8, 9)), e.reshape(8, 9)).ravel() for e in np.eye(72)])
+        largest = np.linalg.eigvalsh(H)[-1]
+        assert largest <= f.traits_on((8, 9)).lipschitz <= 2.5 * largest
+    assert (f._bounds[8, 9] is start._bounds[8, 9]) == (size < 0.1)
+    fresh = wp.FieldOfExperts(f.filters, f.weights, f.smoothing)
+    assert fresh.traits_on((8, 9)).lipschitz <= 1.4 * largest
+
+
 def test_multinomial_loss_against_scikit_learn():
     rng = np.random.default_rng(2)
     X, W, labels = rng.standard_normal((20, 4)), rng.standard_normal((4, 3)), rng.integers(0, 3, 20)

@@ -13,6 +13,9 @@ from wellposed import arrays
 from wellposed.arrays import Array
 from wellposed.operators._border import crop, extend, fold
 
+QUADRATIC = 1e12
+"""A smoothing constant beside which responses are nothing."""
+
 SAMPLES = 128
 """Frequencies along each axis at which the powers of the filters are sampled."""
 
@@ -119,6 +122,37 @@ class Experts:
         sums = (parts[0], *(xp.sum(part, axis=(1, 2)) for part in parts[1:]))
         taps, of_weights, of_smoothing = (arrays.to_numpy(a) for a in sums)
         return taps, of_weights, of_smoothing
+
+    def curvature(self, v: np.ndarray) -> np.ndarray:
+        """The Hessian at a flat image, the largest of all, times an image."""
+        return np.asarray(self._quadratic.gradient(v))
+
+    @cached_property
+    def _quadratic(self) -> Experts:
+        """Smoothing far above all responses leaves the quadratic, which takes fewer loops than a Hessian."""
+        return Experts(
+            self.filters, QUADRATIC * self.weights / self.smoothing, np.full(len(self.filters), QUADRATIC)
+        )
+
+    @cached_property
+    def curvature_scale(self) -> float:
+        """About the largest eigenvalue of `curvature`: without a border, or a little more."""
+        return self.largest_power(self.weights / self.smoothing)
+
+    def curvature_from(self, other: Experts, bound: float) -> float:
+        """A bound of the eigenvalues of `curvature`, given one for other numbers.
+
+        With factors ``a = w / nu`` and filters ``C``: by monotony in ``a``, and by the triangle inequality for
+        ``C``, whose change is bounded by its power and 4 for mirror images in two directions.
+        """
+        if self.filters.shape != other.filters.shape:
+            return math.inf
+        here, there = self.weights / self.smoothing, other.weights / other.smoothing
+        if np.any((here > 0) & (there == 0)):
+            return math.inf
+        ratio = float(np.max(here / np.where(there > 0, there, 1.0), initial=0.0))
+        change = Experts(self.filters - other.filters, self.weights, self.smoothing)
+        return (math.sqrt(ratio * bound) + math.sqrt(4 * change.curvature_scale)) ** 2
 
     def largest_power(self, factors: np.ndarray) -> float:
         r"""A bound of :math:`\sum_k a_k |\hat c_k(\omega)|^2` over all frequencies, for factors ``a``.

@@ -20,6 +20,9 @@ from wellposed.operators._bounds import eigenvalue_bound
 LANCZOS_STEPS = 20
 """Products with the curvature at a flat image for its bound, which is then at most 1.4 times too large."""
 
+DRIFT = 1.25
+"""How much looser a bound by perturbation may be than the Lanczos bound that it comes from."""
+
 
 @dataclass(frozen=True, eq=False)
 class FieldOfExperts(Functional):
@@ -135,9 +138,15 @@ class FieldOfExperts(Functional):
         return Experts(filters, *map(np.ascontiguousarray, numbers))
 
     @cached_property
-    def _bounds(self) -> dict[Shape, float]:
-        """The Lipschitz constants that are known so far, by shape of the image."""
+    def _bounds(self) -> dict[Shape, tuple[Experts, float]]:
+        """Lanczos bounds so far, by shape of the image, and what they hold for; copies inherit them."""
         return {}
+
+    def with_parameters(self, values: dict[str, Any]) -> FieldOfExperts:
+        other: FieldOfExperts = super().with_parameters(values)
+        if other is not self:
+            other._bounds.update(self._bounds)
+        return other
 
     @property
     def traits(self) -> Traits:
@@ -145,12 +154,21 @@ class FieldOfExperts(Functional):
 
     def traits_on(self, shape: Shape) -> Traits:
         self._check_image(shape)
-        if shape not in self._bounds:
-            flat = np.zeros(shape)
-            self._bounds[shape] = eigenvalue_bound(
-                lambda v: self._experts.hessian_product(flat, v), shape, steps=LANCZOS_STEPS
-            )
-        return Traits(lipschitz=self._bounds[shape], prox=False, conjugate=False)
+        return Traits(lipschitz=self._lipschitz(tuple(shape)), prox=False, conjugate=False)
+
+    def _lipschitz(self, shape: Shape) -> float:
+        """A Lanczos bound, or one by perturbation from that for other numbers where it is not much worse."""
+        here = self._experts
+        if shape in self._bounds:
+            known, bound = self._bounds[shape]
+            if known is here:
+                return bound
+            moved = here.curvature_from(known, bound)
+            if moved * known.curvature_scale <= DRIFT * bound * here.curvature_scale:
+                return moved
+        bound = eigenvalue_bound(here.curvature, shape, steps=LANCZOS_STEPS)
+        self._bounds[shape] = here, bound
+        return bound
 
     def hessian_lipschitz_on(self, shape: Shape) -> float | None:
         e = self._experts
