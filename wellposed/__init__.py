@@ -85,6 +85,7 @@ _HOME = {
     "learn": "solvers.bilevel.learn",
     "Learned": "solvers.bilevel.learned",
     "OffsetLeastSquares": "functionals.offset",
+    "TorchFunctional": "functionals.torch_functional",
     "Traits": "functionals._base",
     "explain": "solvers.minimize",
     "minimize": "solvers.minimize",

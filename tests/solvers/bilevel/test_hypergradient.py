@@ -362,7 +362,7 @@ def test_constants_of_the_quadratic_problem() -> None:
     (c,) = wp.hypergradient(toy.lower, toy.loss, tol=1e-3).constants
     assert c.strong_convexity == pytest.approx(72.9116, rel=1e-5)
     A2, A3 = toy.lower.A.matrix, toy.lower.C.matrix  # type: ignore[attr-defined]
-    assert c.mixed_norm == pytest.approx(np.linalg.norm(A2.T @ A3, 2), rel=1e-9)
+    assert c.mixed_norm == pytest.approx(np.linalg.norm(A2.T @ A3, 2), rel=2e-6)
     assert c.mixed_lipschitz == c.hessian_lipschitz == 0.0
 
 

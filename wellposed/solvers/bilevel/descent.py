@@ -20,6 +20,7 @@ import numpy as np
 
 from wellposed import arrays
 from wellposed.arrays import Array
+from wellposed.solvers.bilevel.linear import Product, conjugate_gradients
 
 Gradient = Callable[[Array], Array]
 
@@ -113,6 +114,27 @@ def lbfgs(
     size, found = best[0]
     status = "converged" if size <= tol else "max_iter" if count >= max_iter else "stalled"
     return Descent(found, size, count, status)
+
+
+def newton(
+    gradient: Gradient, hessian: Callable[[Array], Product], found: Descent, tol: float, max_iter: int
+) -> Descent:
+    """Newton steps from where a descent by values stalled: they need no values, whose rounding stops it.
+
+    The iterations of conjugate gradients count.
+    """
+    x, g, size, count = found.x, gradient(found.x), found.residual, found.iterations
+    while size > tol and count < max_iter:
+        solve = conjugate_gradients(hessian(x), g, None, 0.1 * size, max_iter - count)
+        new = x - solve.q
+        g_new = gradient(new)
+        count += solve.iterations + 1
+        new_size = arrays.norm(g_new)
+        if not new_size < size:
+            break
+        x, g, size = new, g_new, new_size
+    status = "converged" if size <= tol else "max_iter" if count >= max_iter else "stalled"
+    return Descent(x, size, count, status)
 
 
 class _Enough(Exception):  # noqa: N818

@@ -206,6 +206,9 @@ def _gradient_of(t: Term) -> Callable[[Array], Array]:
 
 def _hessian_of(t: Term, image: Array) -> Callable[[Array], Array]:
     f, K = t.f, t.K
+    if K is None and (at := getattr(f, "hessian_at", None)) is not None:
+        products: Callable[[Array], Array] = at(image)
+        return products
     if K is None:
         return lambda v: f.hessian_product(image, v)
     return lambda v: K.apply_adjoint(f.hessian_product(image, K(v)))

@@ -284,7 +284,10 @@ class Pair:
 
 def _minimise(at: LowerAt, x: Array, tol: float, how: Solves) -> Descent:
     if how.solver == "lbfgs" or math.isinf(at.L):
-        return descent.lbfgs(at.value_and_gradient, x, tol, how.max_lower)
+        found = descent.lbfgs(at.value_and_gradient, x, tol, how.max_lower)
+        if found.status == "stalled":
+            return descent.newton(at.gradient, at.hessian, found, tol, how.max_lower)
+        return found
     return descent.descend(at.gradient, x, tol, how.max_lower, at.L, at.mu, how.solver == "accelerated")
 
 

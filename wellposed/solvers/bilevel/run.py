@@ -25,7 +25,7 @@ MESSAGES = {
     "max_iter": "The limit on the iterations was reached.",
     "max_work": "The limit on lower-level and linear iterations was reached.",
     "max_seconds": "The time was over.",
-    "stalled": "No step could be proven to decrease the loss: the accuracies are fixed, or rounding hides it.",
+    "stalled": "No step is proven to decrease the loss: the accuracies are fixed, or rounding hides it.",
     "stopped": "The callback asked to stop.",
     "interrupted": "Interrupted; what was learned so far is returned.",
 }
