@@ -9,6 +9,7 @@ import pytest
 from sklearn.linear_model import Ridge
 
 import wellposed as wp
+from wellposed.experiments import _small_network as small
 from wellposed.experiments import group_sparse_envelope as experiment
 
 TINY = experiment.Size(
@@ -63,7 +64,7 @@ def test_a_penalised_fit_against_scikit_learn():
 
 def test_gradients_of_the_network():
     rng = np.random.default_rng(0)
-    network = experiment.Network.start(rng, inputs=5, hidden=4, classes=3)
+    network = small.Network.start(rng, inputs=5, hidden=4, classes=3)
     network.b[:] = rng.standard_normal(4)
     x, y = rng.random((7, 5)), rng.integers(3, size=7)
     _, gradients = network.loss_and_gradients(x, y)
@@ -80,7 +81,7 @@ def test_gradients_of_the_network():
 
 def test_dropping_neurons_without_incoming_weights_changes_nothing():
     rng = np.random.default_rng(1)
-    network = experiment.Network.start(rng)
+    network = small.Network.start(rng)
     network.b[:] = rng.standard_normal(64)
     network.W[rng.permutation(64)[:48]] = 0.0
     x = rng.random((9, 64))
@@ -90,11 +91,11 @@ def test_dropping_neurons_without_incoming_weights_changes_nothing():
 
 
 def test_training_learns_and_sparsifies():
-    data = experiment.Digits.load(0)
+    data = small.Digits.load(0)
     assert sum(len(y) for _, y in data.parts.values()) == 1797
     groups = np.repeat(np.arange(64), 64).reshape(64, 64)
-    plain = experiment.train(data, wp.GroupL2(groups), 1e-9, 4, seed=0)
+    plain = small.train(data, wp.GroupL2(groups), 1e-9, 4, seed=0)
     assert plain.accuracy(data.parts["test"]) > 0.8
     assert np.all(plain.sizes > 0)
-    sparse = experiment.train(data, wp.SparseEnvelope(16, groups), 0.1, 4, seed=0)
+    sparse = small.train(data, wp.SparseEnvelope(16, groups), 0.1, 4, seed=0)
     assert np.sum(sparse.sizes > 0) < 64
