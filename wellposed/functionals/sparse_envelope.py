@@ -127,7 +127,8 @@ class SparseEnvelope(Grouped):
         norms = self._norms(x, numbers)
         td = step_for(x, step) * self._d(norms)
         u = _shares(xp.sqrt(td) * norms, td, self.k)
-        factors = xp.astype(u / (u + td), x.dtype)
+        td += u
+        factors = xp.astype(u / td, x.dtype)
         if numbers is None:
             return x * xp.reshape(factors, tuple(x.shape)) + 0.0
         return self._scaled(x, numbers, factors, ungrouped=1.0) + 0.0
@@ -174,33 +175,36 @@ def _envelope(z: Array, k: float) -> float:
 def _shares(c: Array, td: Array, k: float) -> Array:
     """``min(max(h c - td, 0), 1)`` with the ``h`` for which the sum is ``k``; 1 if ``c`` has no more entries.
 
-    The sum is piecewise linear and increasing in ``h``: Newton's method is exact on the last piece, and
-    wherever it does not halve the bracket, a bisection (of the logarithm) does.
+    The sum is piecewise linear and increasing in ``h``: Newton's method is exact on the last piece. Where a
+    step leaves the bracket or two of them do not halve the error, a bisection (of the logarithm) steps in.
     """
     xp = arrays.namespace(c)
     if int(xp.count_nonzero(c)) <= k:
         return xp.ones_like(c)
-    seen, largest = c > 0, float(xp.finfo(c.dtype).max)
-    safe = xp.where(seen, c, xp.ones_like(c))
-    least = float(xp.finfo(c.dtype).smallest_normal)
-    low = max(float(xp.min(xp.where(seen, td / safe, xp.zeros_like(c) + largest))), least)
-    high = min(float(xp.max(xp.where(seen, (1 + td) / safe, xp.zeros_like(c)))), largest)
-    h, share = (k + arrays.total(td)) / arrays.total(c), c
-    width = math.inf
+    low, high = float(xp.finfo(c.dtype).smallest_normal), float(xp.finfo(c.dtype).max)
+    h, errors = (k + arrays.total(td)) / arrays.total(c), [math.inf] * 3
     for _ in range(MAX_STEPS):
-        if not low < h < high or math.log(high / low) > 0.5 * width:
-            h, width = math.sqrt(low) * math.sqrt(high), 2 * math.log(high / low)
-        else:
-            width = math.log(high / low)
-        raw = h * c - td
-        share = xp.clip(raw, 0.0, 1.0)
-        total = arrays.total(share)
+        if not low < h < high or errors[-1] > 0.5 * errors[-3]:
+            h, errors = math.sqrt(low) * math.sqrt(high), [math.inf] * 3
+        total, slope = _sum_and_slope(c, td, h)
         if total == k or high - low <= 4 * arrays.epsilon(c) * high:
-            return share
+            break
+        errors.append(abs(total - k))
         low, high = (h, high) if total < k else (low, h)
-        slope = arrays.total(c * xp.astype(share == raw, c.dtype))
         step = (k - total) / slope if slope > 0 else math.inf
-        if abs(step) <= 4 * arrays.epsilon(c) * h:
-            return xp.clip((h + step) * c - td, 0.0, 1.0)
         h += step
-    return share
+        if math.isfinite(step) and abs(step) <= 4 * arrays.epsilon(c) * h:
+            break
+    return xp.clip(h * c - td, 0.0, 1.0)
+
+
+def _sum_and_slope(c: Array, td: Array, h: float) -> tuple[float, float]:
+    """The sum of the shares at ``h``, and its derivative."""
+    if type(c) is np.ndarray:
+        sums = np.empty(2)
+        share_sums(c, td, h, sums)
+        return float(sums[0]), float(sums[1])
+    xp = arrays.namespace(c)
+    raw = h * c - td
+    inside = xp.astype((raw > 0) & (raw < 1), c.dtype)
+    return arrays.total(xp.clip(raw, 0.0, 1.0)), arrays.total(c * inside)
