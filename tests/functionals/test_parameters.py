@@ -16,6 +16,7 @@ from sklearn.datasets import load_diabetes
 from sklearn.metrics import log_loss
 
 import wellposed as wp
+from wellposed.functionals.experts_parts import Experts
 
 # Second derivatives that do not exist everywhere, or that nothing needs.
 NO_HESSIAN = {"lq, 1.3", "conjugate of a strongly convex one", "waveforms", "sobolev waveforms"}
@@ -107,6 +108,14 @@ def test_lipschitz_constant_of_a_field_of_experts():
     H = np.stack([f.hessian_product(flat, e.reshape(12, 10)).ravel() for e in np.eye(120)])
     largest = np.linalg.eigvalsh(H)[-1]
     assert largest <= f.traits_on((12, 10)).lipschitz <= 1.4 * largest
+
+
+@pytest.mark.parametrize("size", [(3, 3), (7, 5), (1, 4), (40, 2)])
+def test_largest_power_of_filters(size):
+    rng = np.random.default_rng(7)
+    filters, factors = rng.standard_normal((4, *size)), rng.uniform(0, 2, 4)
+    dense = (factors[:, None, None] * np.abs(np.fft.fft2(filters, (512, 512))) ** 2).sum(0).max()
+    assert dense <= Experts(filters, np.ones(4), np.ones(4)).largest_power(factors) <= 2.2 * dense
 
 
 @pytest.mark.parametrize("size", [1e-4, 1e-2, 1.0])

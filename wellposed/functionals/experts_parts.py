@@ -142,8 +142,8 @@ class Experts:
     def curvature_from(self, other: Experts, bound: float) -> float:
         """A bound of the eigenvalues of `curvature`, given one for other numbers.
 
-        With factors ``a = w / nu`` and filters ``C``: by monotony in ``a``, and by the triangle inequality for
-        ``C``, whose change is bounded by its power and 4 for mirror images in two directions.
+        With factors ``a = w / nu`` and filters ``C``: by monotony in ``a``, and by the triangle inequality
+        for ``C``, whose change is bounded by its power and 4 for mirror images in two directions.
         """
         if self.filters.shape != other.filters.shape:
             return math.inf
@@ -162,9 +162,13 @@ class Experts:
         """
         rows, columns = self.filters.shape[1:]
         grid = (max(SAMPLES, 4 * rows), max(SAMPLES, 4 * columns))
-        power = np.zeros((grid[0], grid[1] // 2 + 1))
-        for a, c in zip(factors, self.filters, strict=True):
-            power += a * np.abs(np.fft.rfft2(c, grid)) ** 2
+        small = (2 * rows - 1, 2 * columns - 1)
+        powers = np.abs(np.fft.fft2(self.filters, small)) ** 2
+        correlation = np.fft.ifft2(np.tensordot(factors, powers, axes=1)).real
+        shifts = [np.arange(1 - s, s) for s in (rows, columns)]
+        wide = np.zeros(grid)
+        wide[np.ix_(*shifts)] = correlation[np.ix_(*shifts)]
+        power = np.fft.rfft2(wide).real
         margin = math.prod(
             math.cos(math.pi * (s - 1) / n) for s, n in zip((rows, columns), grid, strict=True)
         )
