@@ -66,6 +66,7 @@ _HOME = {
     "SparseEnvelope": "functionals.sparse_envelope",
     "SparseGroup": "functionals.sparse_group",
     "SquaredError": "functionals.datafits",
+    "SLOPE": "functionals.slope",
     "SobolevLeastSquares": "functionals.sobolev",
     "SobolevSeminorm": "functionals.sobolev",
     "SquaredL2": "functionals.norms",

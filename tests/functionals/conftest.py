@@ -11,6 +11,7 @@ import pytest
 
 import wellposed as wp
 from wellposed.functionals.calculus import Zero
+from wellposed.functionals.intercept import FreeIntercept
 from wellposed.functionals.norms import L21
 from wellposed.functionals.smoothed import SmoothedL21
 
@@ -105,6 +106,16 @@ REGISTRY = [
         "field of experts, one learned weight",
         lambda a: wp.FieldOfExperts(FILTERS, wp.Parameter("w", 0.7), wp.Parameter("nu", 0.5)),
     ),
+    Entry("logistic loss, intercept", lambda a: wp.LogisticLoss(None, a(SIGNS), intercept=True)),
+    Entry("least squares, intercept", lambda a: wp.LeastSquares(None, a(B), intercept=True)),
+    Entry("least squares, weights, intercept", lambda a: wp.LeastSquares(D, a(B2), intercept=True)),
+    Entry("huber loss, intercept", lambda a: wp.HuberLoss(D, a(B2), 0.6, intercept=True)),
+    Entry("poisson loss", lambda a: wp.PoissonLoss(None, a(_counts()))),
+    Entry("poisson loss, intercept", lambda a: wp.PoissonLoss(D, a(np.abs(B2)), intercept=True)),
+    Entry("free intercept", lambda a: FreeIntercept(wp.LogisticLoss(None, a(SIGNS)))),
+    Entry("sparse group", lambda a: wp.SparseGroup(LABELS, 0.3, np.arange(8) * 0.3)),
+    Entry("sparse group of lists", lambda a: wp.SparseGroup(LISTS, wp.Parameter("l1", 0.3))),
+    Entry("slope", lambda a: wp.SLOPE(np.linspace(2.0, 0.0, 30))),
     Entry("l1", lambda a: wp.L1()),
     Entry("l1, weights", lambda a: wp.L1(HALF)),
     Entry("l0", lambda a: wp.L0(HALF)),

@@ -58,7 +58,7 @@ class LogisticLoss(DataFit):
         self._check_intercept()
         if bool(arrays.namespace(self.b).any((self.b != 1) & (self.b != -1))):
             raise ValueError("LogisticLoss needs labels b of -1 and +1; for labels 0 and 1 pass 2 * b - 1")
-        if self.intercept and not bool(arrays.namespace(self.b).any(self.b != self.b.reshape(-1)[0])):
+        if self.intercept and abs(arrays.total(self.b)) == math.prod(self.b.shape):
             raise ValueError(
                 "a free intercept needs labels of both kinds: with one kind it would be infinite"
             )

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from wellposed.operators._base import LinearOperator
     from wellposed.operators.algebra import Stack, stack
     from wellposed.operators.calculus import Gradient, SymmetrisedGradient
+    from wellposed.operators.centring import Centring
     from wellposed.operators.convolution import Convolution, disk_kernel, gaussian_kernel
     from wellposed.operators.convolutional_dictionary import ConvolutionalDictionary
     from wellposed.operators.diagonal import Diagonal, Identity, Mask
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _HOME = {
     "AcousticWaves": "waveform",
     "BesselPotential": "sobolev",
+    "Centring": "centring",
     "Convolution": "convolution",
     "ConvolutionalDictionary": "convolutional_dictionary",
     "Diagonal": "diagonal",
@@ -64,6 +66,7 @@ _HOME = {
 __all__ = [
     "AcousticWaves",
     "BesselPotential",
+    "Centring",
     "Convolution",
     "ConvolutionalDictionary",
     "Diagonal",
