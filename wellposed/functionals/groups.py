@@ -29,13 +29,19 @@ class Grouped(Functional):
         return labels, shape, int(labels.max(initial=-1)) + 1
 
     @cached_property
+    def _complete(self) -> bool:
+        """Whether each entry has a group."""
+        labels, shape, _ = self._layout
+        return shape is not None and int(labels.min(initial=0)) >= 0
+
+    @cached_property
     def _blocks(self) -> tuple[tuple[int, int], int] | None:
         """A shape of two axes, and the axis along which the groups are its lines; ``None`` if they are not.
 
         They are where all groups have one size and stand one after the other, or entry by entry in turn.
         """
         labels, shape, count = self._layout
-        if shape is None or count == 0 or labels.size % count or labels.min() < 0:
+        if not self._complete or count == 0 or labels.size % count:
             return None
         each, order = labels.size // count, np.arange(count)
         if np.array_equal(labels.reshape(count, each), np.broadcast_to(order[:, None], (count, each))):
@@ -55,7 +61,7 @@ class Grouped(Functional):
         if (shape is not None and tuple(x.shape) != shape) or labels.size > size:
             expected = f"shape {shape}" if shape is not None else f"at least {labels.size} entries"
             raise ValueError(f"the groups need an array of {expected}, got shape {tuple(x.shape)}")
-        if shape is not None and labels.min(initial=0) >= 0:
+        if self._complete:
             every = labels
         else:
             every = np.full(size, count)
@@ -69,7 +75,11 @@ class Grouped(Functional):
         if self._blocks is not None:
             grid, axis = self._blocks
             lines = xp.astype(xp.reshape(x, grid), xp.float64)
-            return xp.astype(xp.sqrt(xp.sum(lines * lines, axis=axis)), x.dtype)
+            if type(lines) is np.ndarray:
+                squares = np.einsum("ij,ij->i" if axis == 1 else "ij,ij->j", lines, lines)
+            else:
+                squares = xp.sum(lines * lines, axis=axis)
+            return xp.astype(xp.sqrt(squares), x.dtype)
         flat = xp.astype(xp.reshape(x, (-1,)), xp.float64)
         if hasattr(xp, "bincount"):
             squares = xp.bincount(numbers, weights=flat * flat, minlength=count + 1)

@@ -66,6 +66,8 @@ class L1MinusL2(Functional):
     def _norms(self, x: Array) -> Array:
         """Euclidean norms of the vectors, in double precision, as an array that broadcasts against ``x``."""
         xp = arrays.namespace(x)
+        if self.axis is None:
+            return arrays.zeros((1,) * len(x.shape), x, xp.float64) + arrays.norm(x)
         wide = xp.astype(x, xp.float64)
         return xp.sqrt(xp.sum(wide * wide, axis=self.axis, keepdims=True))
 
