@@ -178,12 +178,16 @@ def test_hypergradient_of_kernel_ridge_regression_on_diabetes():
     assert -2 * mixed["ridge"] == pytest.approx(4.0623, abs=0.00005)
 
 
-def test_feature_wise_ridge_in_closed_form():
+def test_solvers_take_learned_weights():
     rng = np.random.default_rng(1)
     A, b, w = rng.standard_normal((12, 5)), rng.standard_normal(12), rng.uniform(0.1, 3, 5)
     objective = wp.LeastSquares(wp.operators.Matrix(A), b) + wp.SquaredL2(wp.Parameter("w", w))
     result = wp.minimize(objective, tol=1e-10)
     np.testing.assert_allclose(result.x, np.linalg.solve(A.T @ A + np.diag(w), A.T @ b), atol=1e-6)
+    image = rng.random((6, 7))
+    smoothed = wp.SmoothedTotalVariation(0.1, weights=wp.Parameter("w", rng.uniform(0.5, 2, (6, 7))))
+    found = wp.minimize(wp.LeastSquares(None, image) + 0.2 * smoothed, tol=1e-8).x
+    np.testing.assert_allclose(found - image + 0.2 * smoothed.gradient(found), 0, atol=1e-4)
     denoised = wp.minimize(wp.LeastSquares(None, b[:5]) + 2.0 * wp.SquaredL2(w) + wp.NonNegative(), tol=1e-10)
     np.testing.assert_allclose(denoised.x, np.clip(b[:5] / (1 + 2 * w), 0, None), atol=1e-8)
 

@@ -15,6 +15,9 @@ from wellposed.arrays import Array
 if TYPE_CHECKING:
     from wellposed.functionals._base import Functional
 
+LEAST, GREATEST = float(np.finfo(float).tiny), float(np.finfo(float).max)
+"""The positive numbers that double precision holds."""
+
 
 @dataclass(frozen=True, eq=False)
 class Parameter:
@@ -88,8 +91,8 @@ class Parameter:
         """The value at a point of the scale of learning, within the bounds in spite of rounding."""
         with np.errstate(over="ignore"):
             value = np.exp(t) if self.transform == "log" else np.asarray(t, dtype=float)
-        smallest = float(np.finfo(float).tiny) if self.transform == "log" else -math.inf
-        return _plain(np.clip(value, max(self.low, smallest), self.high))
+        smallest = LEAST if self.transform == "log" else -GREATEST
+        return _plain(np.clip(value, max(self.low, smallest), min(self.high, GREATEST)))
 
     def scale_derivative(self, value: Any) -> Any:
         """The derivative of the value along the scale of learning, entry by entry.

@@ -18,6 +18,7 @@ from wellposed.arrays import Array, is_numpy_array
 from wellposed.functionals._base import Functional
 from wellposed.functionals.calculus import peel
 from wellposed.functionals.norms import L1, L21
+from wellposed.functionals.parameter import current
 from wellposed.functionals.smoothed import SmoothedL21
 from wellposed.operators.calculus import Gradient
 from wellposed.solvers.problem import Problem, Term
@@ -59,7 +60,7 @@ class TVForm:
     def mean_weight(self) -> float:
         """The weight of the norm, averaged over the pixels (with a floor where most of them have none)."""
         weight, norm = self.norm
-        w = norm.weights
+        w = current(norm.weights)
         return weight if w is None else weight * max(float(np.mean(w)), 1e-3 * float(np.max(w)), 1e-300)
 
     def plane_radius(self, dtype: Any) -> Array | None:
