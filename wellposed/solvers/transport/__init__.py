@@ -4,21 +4,32 @@ All solvers take a matrix of costs and the weights of its rows and columns, and 
 `TransportResult`: the plan, its potentials in units of the cost, a feasible plan, and a duality gap.
 """
 
+from wellposed.solvers.transport.blocks import recovery_bound
 from wellposed.solvers.transport.certify import verify
 from wellposed.solvers.transport.data import squared_distances
 from wellposed.solvers.transport.entropic import entropic
 from wellposed.solvers.transport.exact import exact
+from wellposed.solvers.transport.group_lasso import group_lasso
 from wellposed.solvers.transport.quadratic import quadratic
 from wellposed.solvers.transport.result import TransportRecord, TransportResult
 from wellposed.solvers.transport.rounding import round_plan
+from wellposed.solvers.transport.sparsity_constrained import sparsity_constrained
+from wellposed.solvers.transport.sum_of_norms import sum_of_norms
+from wellposed.solvers.transport.weights import class_weights, gaussian_weights
 
 __all__ = [
     "TransportRecord",
     "TransportResult",
+    "class_weights",
     "entropic",
     "exact",
+    "gaussian_weights",
+    "group_lasso",
     "quadratic",
+    "recovery_bound",
     "round_plan",
+    "sparsity_constrained",
     "squared_distances",
+    "sum_of_norms",
     "verify",
 ]

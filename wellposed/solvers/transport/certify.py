@@ -83,14 +83,14 @@ def _everywhere(
 
 
 def verify(cost: Array, a: Array, b: Array, result: TransportResult) -> Certificate:
-    """Recompute the certificate of a plan from the data, the plan and the potentials alone.
+    """Recompute the certificate of a plan from the data, the feasible plan and the potentials alone.
 
     Parameters
     ----------
     cost, a, b : array
         The problem that was solved.
     result : TransportResult
-        Only ``plan``, ``f``, ``g``, ``regulariser`` and ``dual`` are read.
+        Only ``rounded``, ``f``, ``g``, ``regulariser`` and ``dual`` are read.
 
     Returns
     -------
@@ -110,7 +110,7 @@ def verify(cost: Array, a: Array, b: Array, result: TransportResult) -> Certific
     0.0
     """
     data = check_transport(cost, a, b)
-    plan, f, g = (arrays.numpy_view(v).astype(np.float64) for v in (result.plan, result.f, result.g))
+    plan, f, g = (arrays.numpy_view(v).astype(np.float64) for v in (result.rounded, result.f, result.g))
     if plan.shape != data.shape:
         raise ValueError(f"the plan has shape {plan.shape}, the cost {data.shape}")
     for name, values in (("plan", plan), ("f", f), ("g", g)):

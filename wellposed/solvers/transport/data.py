@@ -33,6 +33,11 @@ class TransportData:
         return self.full_cost.shape[0], self.full_cost.shape[1]
 
     @property
+    def shape_inside(self) -> tuple[int, int]:
+        """Sources and targets of positive weight."""
+        return len(self.a), len(self.b)
+
+    @property
     def whole(self) -> bool:
         """Whether all weights are positive."""
         return self.cost.shape == self.full_cost.shape

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 import warnings
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -162,10 +161,14 @@ def finish(
     status: str,
     *,
     dual: Dual = None,
-    notes: Any = "",
+    note: str = "",
+    feasible: np.ndarray | None = None,
 ) -> TransportResult:
-    """The result of a run from the plan and the potentials of the positive weights."""
-    proof = certify(data, regulariser, plan, f, g, dual, notes)
+    """The result of a run from the plan and the potentials of the positive weights.
+
+    ``feasible`` is the plan to round, if another than ``plan``.
+    """
+    proof = certify(data, regulariser, plan if feasible is None else feasible, f, g, dual, note)
     errors = marginal_errors(plan, data.a, data.b)
     result = TransportResult(
         plan=data.give_back(data.plan(plan)),
