@@ -94,7 +94,7 @@ def graph_regularised(
     noise_level: float | None = None,
     tau: float = 1.01,
     rule: str = "discrepancy",
-    tol: float = 1e-3,
+    tol: float = 5e-3,
     max_iter: int = 500,
     solver: str = "auto",
     callback: Callable[[Info], Any] | None = None,

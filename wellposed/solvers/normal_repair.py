@@ -30,8 +30,9 @@ BALANCE = 0.1
 """``beta ||L||^2 / (alpha ||A||^2)``."""
 
 MAX_STEPS = 2000
-ACCURACY = 1e-9
-"""Norm of what is left of the residual, over the residual's own."""
+BEST, LEAST = 1e-10, 1e-6
+SHARE = 1e-4
+"""What may be left of the residual, over its norm: this share of the relative gap wanted, within limits."""
 
 FIRST_STEPS, FIRST_ACCURACY = 30, 1e-2
 """So much shows what bound there will be."""
@@ -65,6 +66,11 @@ def _is_norm(t: Term) -> bool:
     weight, f = peel(t.f)
     known = f.traits.homogeneous and f.traits.conjugate and not f.traits.indicator
     return weight > 0 and (known or isinstance(f, SmoothedL21))
+
+
+def accuracy_for(relative_gap: float) -> float:
+    """How far the residual is to be reduced, so that what is left of it is small beside a relative gap."""
+    return min(max(SHARE * relative_gap, BEST), LEAST)
 
 
 @dataclass

@@ -45,6 +45,9 @@ FIRST_BALANCE = 4
 FAR = 1e12
 """Where a norm has its full slope, and squares do not overflow in single precision."""
 
+LEAST_MEAN = 1e-3
+"""The mean of ``|L x|`` counts as at least this share of what the norm of ``L`` allows."""
+
 SPARSE = 10.0
 """The first threshold is the mean of ``|L x|`` times this."""
 
@@ -126,7 +129,7 @@ class QuadraticADMM:
         if x is None:
             x = self._conjugate_gradients(problem.zeros(), self._pull, 0.0, 0.0, INNER)
         z, v = prior.forward(x), problem.simple.prox(x, 1e-30)
-        rho = self._first_penalty(z)
+        rho = self._first_penalty(x, z)
         length = arrays.norm(x)
         eta = arrays.norm(self._normal(x, 0.0, 0.0)) / length if self._split and length > 0 else 0.0
         eta = max(eta, 1e-300) if self._split else 0.0
@@ -134,10 +137,12 @@ class QuadraticADMM:
         u = 0 * z if duals[1] is None else duals[1] / rho
         return State(x, z, u, v, 0 * x, rho, eta, float("inf"), FIRST_BALANCE, 0)
 
-    def _first_penalty(self, z: Array) -> float:
+    def _first_penalty(self, x: Array, z: Array) -> float:
         """The one for which the first threshold is a multiple of the mean of ``|L x|``."""
         f = self.form.prior.f
         mean = arrays.total(arrays.namespace(z).abs(z)) / math.prod(z.shape)
+        largest = self.form.prior.norm * arrays.norm(x) / math.sqrt(math.prod(z.shape))
+        mean = max(mean, LEAST_MEAN * largest)
         # Far away the slope of a norm has its full size, its weight.
         steepest = arrays.norm(f.project_dual(0 * z + FAR)) / math.sqrt(math.prod(z.shape))
         return steepest / (SPARSE * mean) if mean > 0 and steepest > 0 else 1.0

@@ -39,12 +39,12 @@ from wellposed.operators._fft import filter_cosines
 from wellposed.operators.calculus import laplacian_symbol
 from wellposed.solvers import frame_repair
 from wellposed.solvers.normal_repair import (
-    ACCURACY,
     FIRST_ACCURACY,
     FIRST_STEPS,
     MAX_STEPS,
     Correction,
     NormalForm,
+    accuracy_for,
     normal_form,
 )
 from wellposed.solvers.problem import Problem, Term
@@ -282,7 +282,7 @@ def _normal_bound(
             "of the dual point 0: others are far",
             zero,
         )
-    correction.advance(MAX_STEPS, ACCURACY)
+    correction.advance(MAX_STEPS, accuracy_for(wanted / objective if objective > 0 else 0.0))
     scale, bound, p, q = value()
     p, q = (xp.astype(scale * v, problem.like.dtype) for v in (p, q))
     how = f"by conjugate gradients (to {correction.left:.1g} of its residual)"
