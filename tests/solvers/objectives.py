@@ -8,6 +8,8 @@ from functools import cached_property
 
 import cvxpy as cp
 import numpy as np
+import scipy.sparse
+import scipy.special
 
 import wellposed as wp
 
@@ -445,13 +447,96 @@ def plain_least_squares():
     )
 
 
+def lasso_intercept():
+    A, b = _system()
+    weights = np.linspace(0.5, 2.0, 6)
+    w = np.linspace(0.2, 2.0, 9)
+    c = cp.Variable()
+    return (
+        wp.LeastSquares(wp.operators.Matrix(A), b + 7, w, intercept=True) + 0.8 * wp.L1(weights),
+        (6,),
+        lambda x: (half_square(A @ x + c - b - 7, w) + 0.8 * cp.norm1(cp.multiply(weights, x)), []),
+    )
+
+
+def sparse_matrix_boxed():
+    A, b = _system()
+    A = np.where(np.abs(A) > 0.5, A, 0.0)
+    c = cp.Variable()
+    objective = wp.LeastSquares(wp.operators.Matrix(scipy.sparse.csc_array(A)), b + 3, intercept=True)
+    return (
+        objective + 0.5 * wp.L1() + wp.Box(-0.4, 0.3),
+        (6,),
+        lambda x: (half_square(A @ x + c - b - 3) + 0.5 * cp.norm1(x), [x >= -0.4, x <= 0.3]),
+    )
+
+
+def classified_intercept():
+    A, b = _system()
+    signs = np.sign(b + 1)
+    c = cp.Variable()
+    return (
+        wp.LogisticLoss(wp.operators.Matrix(A), signs, intercept=True) + 0.3 * wp.L1(),
+        (6,),
+        lambda x: (cp.sum(cp.logistic(-cp.multiply(signs, A @ x + c))) + 0.3 * cp.norm1(x), []),
+    )
+
+
+def huber_intercept():
+    A, b = _system()
+    c = cp.Variable()
+    return (
+        wp.HuberLoss(wp.operators.Matrix(A), b + 5, 0.5, intercept=True) + wp.ElasticNet(0.3, 0.1),
+        (6,),
+        lambda x: (huber(A @ x + c - b - 5, 0.5) + 0.3 * cp.norm1(x) + 0.05 * cp.sum_squares(x), []),
+    )
+
+
+def poisson_groups():
+    A, b = _system()
+    counts = np.round(np.abs(3 * b))
+    constant = float(np.sum(scipy.special.xlogy(counts, counts) - counts))
+    return (
+        wp.PoissonLoss(wp.operators.Matrix(A), counts) + 0.7 * wp.SparseGroup([[0, 3], [1, 2], [4, 5]], 0.5),
+        (6,),
+        lambda x: (
+            cp.sum(cp.exp(A @ x) - cp.multiply(counts, A @ x))
+            + constant
+            + 0.35 * cp.norm1(x)
+            + 0.7 * (cp.norm(x[[0, 3]]) + cp.norm(x[[1, 2]]) + cp.norm(x[[4, 5]])),
+            [],
+        ),
+    )
+
+
+def sorted_weights():
+    A, b = _system()
+    w = np.linspace(2.0, 0.5, 6)
+    steps = -np.diff(np.append(w, 0.0))
+    return (
+        wp.LeastSquares(wp.operators.Matrix(A), b, intercept=True) + wp.SLOPE(w),
+        (6,),
+        lambda x: (
+            half_square(A @ x + cp.Variable() - b)
+            + sum(d * cp.sum_largest(cp.abs(x), k + 1) for k, d in enumerate(steps)),
+            [],
+        ),
+    )
+
+
 CASES = [
-    Case("lasso", lasso, (*GRADIENT, *SPLITTING)),
-    Case("elastic_nonnegative", elastic_nonnegative, (*GRADIENT, *SPLITTING)),
-    Case("huber_lasso", huber_lasso, (*GRADIENT, *SPLITTING)),
+    Case("lasso_intercept", lasso_intercept, ("coordinate-descent", *GRADIENT, *SPLITTING)),
+    Case("sparse_matrix_boxed", sparse_matrix_boxed, ("coordinate-descent", *GRADIENT, *SPLITTING)),
+    Case("classified_intercept", classified_intercept, ("coordinate-descent", *GRADIENT)),
+    Case("huber_intercept", huber_intercept, ("coordinate-descent", *GRADIENT)),
+    Case("poisson_groups", poisson_groups, ("coordinate-descent", *SPLITTING)),
+    Case("sorted_weights", sorted_weights, (*GRADIENT, *SPLITTING)),
+    Case("lasso", lasso, ("coordinate-descent", *GRADIENT, *SPLITTING)),
+    Case("elastic_nonnegative", elastic_nonnegative, ("coordinate-descent", *GRADIENT, *SPLITTING)),
+    Case("huber_lasso", huber_lasso, ("coordinate-descent", *GRADIENT, *SPLITTING)),
     Case("huber_ridge", huber_ridge, ("lbfgs", *GRADIENT, *SPLITTING)),
     Case("counts_tv", counts_tv, SPLITTING),
-    Case("counts_sparse", counts_sparse, SPLITTING),
+    Case("counts_sparse", counts_sparse, ("coordinate-descent", *SPLITTING)),
     Case("counts_denoised", counts_denoised, SPLITTING),
     Case("outliers_tv", outliers_tv, SPLITTING),
     Case("outliers_ridge", outliers_ridge, SPLITTING),
@@ -463,17 +548,17 @@ CASES = [
     Case("deblurred_smoothly", deblurred_smoothly, ("lbfgs", *GRADIENT, *SPLITTING)),
     Case("deblurred", deblurred, ("metric-fista", *SPLITTING)),
     Case("denoised_tgv", denoised_tgv, SPLITTING),
-    Case("grouped", grouped, (*GRADIENT, *SPLITTING)),
+    Case("grouped", grouped, ("coordinate-descent", *GRADIENT, *SPLITTING)),
     Case("completed", completed, (*GRADIENT, *SPLITTING)),
     Case("mixture", mixture, (*GRADIENT, *SPLITTING)),
     Case("bounded_energy", bounded_energy, (*GRADIENT, *SPLITTING)),
     Case("ridge", ridge, ("cg", "lbfgs", *GRADIENT, *SPLITTING)),
     Case("slopes_fitted", slopes_fitted, ("cg", "lbfgs", *GRADIENT, *SPLITTING)),
-    Case("many_joined", many_joined, (*GRADIENT, *SPLITTING)),
+    Case("many_joined", many_joined, ("coordinate-descent", *GRADIENT, *SPLITTING)),
     Case("one_prox", one_prox, ("prox", *GRADIENT)),
     Case("two_sets", two_sets, SPLITTING),
     Case("low_rank_and_sparse", low_rank_and_sparse, SPLITTING),
-    Case("classified", classified, (*GRADIENT, *SPLITTING)),
+    Case("classified", classified, ("coordinate-descent", *GRADIENT, *SPLITTING)),
     Case("plain_least_squares", plain_least_squares, ("cg", "lbfgs", *GRADIENT, *SPLITTING)),
 ]
 

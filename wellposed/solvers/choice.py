@@ -11,7 +11,7 @@ from wellposed.functionals._base import Functional
 from wellposed.functionals.calculus import Zero
 from wellposed.solvers import certificates, repair, smooth
 from wellposed.solvers.admm import ADMM, InnerCG, Linearised
-from wellposed.solvers.coordinate.form import coordinate_form
+from wellposed.solvers.coordinate.form import coordinate_form, starts_outside
 from wellposed.solvers.coordinate.working_set import WorkingSet
 from wellposed.solvers.denoising import Denoising, denoising_form
 from wellposed.solvers.krylov import ConjugateGradient
@@ -105,7 +105,7 @@ def _no_primal_dual(p: Problem) -> str:
     stuck = [t for t in p.terms if not t.f.traits.prox and not _finite_lipschitz(t)]
     if stuck:
         return f"{stuck[0]} has neither a proximal map nor a Lipschitz gradient"
-    return "" if p.terms else "there is no term to dualise"
+    return "" if any(t.f.traits.prox for t in p.terms) else "there is no term to dualise"
 
 
 def _no_admm(p: Problem) -> str:
@@ -217,6 +217,7 @@ register(
         lambda p: "exact minimisation over single coefficients (or groups, by their largest curvature)",
         lambda p: _variables(p, 6) + 4 * _duals(p),
         max_iter=500,
+        yields=starts_outside,
     )
 )
 register(

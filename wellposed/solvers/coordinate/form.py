@@ -120,3 +120,11 @@ def _no_bound(p: Penalty) -> str:
         bounded = math.isfinite(p.low) and math.isfinite(p.high)
         free = not bounded and bool(np.any((p.w <= 0) & (p.a <= 0)))
     return "some coefficients have no penalty" if free else ""
+
+
+def starts_outside(problem: Problem) -> bool:
+    """Whether the loss is infinite where all coefficients are zero, so that a descent cannot begin there."""
+    form = coordinate_form(problem)
+    if isinstance(form, str):
+        return False
+    return math.isinf(form.loss.value(np.zeros(form.design.shape[0], problem.like.dtype)))

@@ -1,6 +1,6 @@
 r"""The penalties that coordinate descent takes, read from the simple part of a problem.
 
-.. math:: \sum_j w_j |x_j| + \tfrac{a_j}{2} x_j^2 - q_j x_j, \quad l \le x_j \le h, \qquad
+.. math:: \sum_j w_j |x_j| + \tfrac{a_j}{2} x_j^2 - q_j x_j + c, \quad l \le x_j \le h, \qquad
           \text{and}\quad \sum_g \omega_g \|x_g\|
 """
 
@@ -49,6 +49,7 @@ class Penalty:
     low: float = -math.inf
     high: float = math.inf
     groups: Groups | None = None
+    constant: float = 0.0
 
     @cached_property
     def scale(self) -> float:
@@ -60,19 +61,20 @@ class Penalty:
     def restricted(self, units: np.ndarray) -> Penalty:
         """The penalty of some coefficients, or of some groups, listed one after the other."""
         if self.groups is None:
-            return Penalty(self.w[units], self.a[units], self.q[units], self.low, self.high)
+            w, a, q = self.w[units], self.a[units], self.q[units]
+            return Penalty(w, a, q, self.low, self.high, constant=self.constant)
         ids = self.groups.entries(units)
         sizes = self.groups.first[units + 1] - self.groups.first[units]
         first = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         of = np.repeat(np.arange(len(units)), sizes)
         groups = Groups(np.arange(len(ids)), first, self.groups.w[units], of)
-        return Penalty(self.w[ids], self.a[ids], self.q[ids], groups=groups)
+        return Penalty(self.w[ids], self.a[ids], self.q[ids], groups=groups, constant=self.constant)
 
     def value(self, x: np.ndarray, at: Any = slice(None)) -> float:
         """The penalty of a point whose entries are zero beyond ``at``, in double precision."""
         x = x[at].astype(np.float64)
         w, a, q = (v[at].astype(np.float64) for v in (self.w, self.a, self.q))
-        value = float(w @ np.abs(x) + 0.5 * (a @ (x * x)) - q @ x)
+        value = float(w @ np.abs(x) + 0.5 * (a @ (x * x)) - q @ x) + self.constant
         if self.groups is not None:
             squares = np.bincount(self.groups.of[at], x * x, len(self.groups.w))
             value += float(self.groups.w.astype(np.float64) @ np.sqrt(squares))
@@ -119,7 +121,7 @@ def penalty_of(simple: Functional, like: np.ndarray) -> Penalty | str:
         if inner.groups is not None:
             return "a quadratic penalty joined with groups"
         a, q = inner.a + spread(simple.a), inner.q + spread(simple.r)
-        return Penalty(inner.w, a, q, inner.low, inner.high)
+        return Penalty(inner.w, a, q, inner.low, inner.high, constant=simple.constant)
     if isinstance(simple, BoundedL1):
         c, l1 = peel(simple.l1)
         assert isinstance(l1, L1)

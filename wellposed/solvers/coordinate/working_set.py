@@ -5,9 +5,6 @@ set, minimises on that set, and looks at all coefficients once: the pull :math:`
 gives the next violations, and, scaled until it is feasible, a lower bound of the minimum. On the working
 set a loss that is not quadratic is minimised by Newton's method (a quadratic problem with the same
 penalty for each step, and a line search), as in M. Massias, A. Gramfort and J. Salmon, Celer, 2018.
-
-Coefficients that a gap proves to be zero at every minimiser are left out for good (the gap-safe sphere
-test of O. Fercoq, A. Gramfort and J. Salmon, Mind the duality gap, 2015).
 """
 
 from __future__ import annotations
@@ -96,6 +93,8 @@ class WorkingSet:
         state = State(x, u, u, x, math.inf, none, math.inf, math.inf, math.inf)
         state.units = self._units(support)
         self._look(state)
+        if math.isinf(state.objective):
+            raise ValueError("the objective is infinite at the start: give an x0 where it is finite")
         return state
 
     def _units(self, support: np.ndarray) -> np.ndarray:
@@ -159,7 +158,7 @@ class WorkingSet:
     def dual(self, state: State) -> Proof:
         """The gap at the slope, scaled until it is feasible."""
         p = self.problem
-        y = state.slope.reshape(self.form.loss.range_shape)
+        y = self.form.loss.f.project_dual(state.slope.reshape(self.form.loss.range_shape))
         scale = max(abs(state.objective), p.scale_floor)
         lower, note, point = lower_bound(p, state.objective, (y,), self.tol * scale, state.v.reshape(p.shape))
         gap = max(state.objective - lower, 0.0)
