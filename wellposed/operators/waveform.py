@@ -54,7 +54,7 @@ class AcousticWaves:
     ``max_velocity * dt / spacing <= sqrt(3/8)``. Take at least 5 points in the shortest wavelength and
     ``dt`` well below a tenth of the shortest period. In the layer :math:`\gamma` grows with the third
     power of the depth and velocities are those of the border; of a wave that meets a layer one and a half
-    wavelengths deep about a percent comes back, from three wavelengths half a percent. The adjoint of
+    wavelengths deep one to two percent come back, from three wavelengths half a percent. The adjoint of
     the linearisation is the exact adjoint of these steps; it repeats them from fields kept every so
     often, so that the memory grows with the square root of the number of steps. Shots run in parallel.
     It computes in host memory.
