@@ -89,12 +89,12 @@ class WorkingSet:
         u = np.zeros(form.design.shape[0], x.dtype)
         if len(support):
             u += form.design.combine(support, x[support])
+        if math.isinf(form.loss.value(u)):
+            raise ValueError("the objective is infinite at the start: give an x0 where it is finite")
         none = np.empty(0, np.int64)
         state = State(x, u, u, x, math.inf, none, math.inf, math.inf, math.inf)
         state.units = self._units(support)
         self._look(state)
-        if math.isinf(state.objective):
-            raise ValueError("the objective is infinite at the start: give an x0 where it is finite")
         return state
 
     def _units(self, support: np.ndarray) -> np.ndarray:
