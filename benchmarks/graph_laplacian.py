@@ -54,7 +54,7 @@ def window(size: int, settings: Settings) -> Table:
         ("NumPy slices, SciPy CSR", stored, f"{apart:.0e}"),
     ):
         row(table, name, built, applied, f"{size_of / 1e6:.0f} MB", difference)
-    table.note("float32, medians; no weight is dropped. The product of SciPy runs on one core.")
+    table.note("float32, best of the repeats; no weight is dropped. The product of SciPy runs on one core.")
     return table
 
 
@@ -113,7 +113,7 @@ def four_neighbours(size: int, settings: Settings) -> Table:
     built, applied = timed(make, settings), timed(use, settings)
     for name in make:
         row(table, name, built, applied, counts[name])
-    table.note("Weights from differences of the pixels: exp(-d^2/sigma^2); float32, medians.")
+    table.note("Weights from differences of the pixels: exp(-d^2/sigma^2); float32, best of the repeats.")
     return table
 
 
@@ -176,7 +176,7 @@ def timed(calls: dict[str, Callable[[], Any]], settings: Settings) -> dict[str, 
     with quiet():
         for call in calls.values():
             once(call)
-        return {name: t.median for name, t in interleaved(calls, settings.repeat).items()}
+        return {name: t.best for name, t in interleaved(calls, settings.repeat).items()}
 
 
 def row(table: Table, name: str, built: dict[str, float], applied: dict[str, float], *more: str) -> None:
