@@ -42,6 +42,7 @@ def _counts() -> np.ndarray:
 B = _numbers(1)
 W = _positive(2)
 HALF = W * (np.arange(30).reshape(SHAPE) % 3 > 0)
+SUPPLY, DEMAND = np.array([1.0, 2.0, 0.5, 3.0, 1.5, 2.0]), np.array([2.0, 1.0, 3.0, 2.5, 1.5])
 LABELS = np.arange(30).reshape(SHAPE) // 4
 SIGNS = np.where(_numbers(5) > 0, 1.0, -1.0)
 LISTS = [[0, 7, 9], [1, 2], list(range(12, 27))]
@@ -192,6 +193,12 @@ REGISTRY = [
     Entry("simplices", lambda a: wp.Simplex(axis=-1)),
     Entry("l2 ball", lambda a: wp.L2Ball(1.5)),
     Entry("l2 ball with a center", lambda a: wp.L2Ball(1.5, a(B))),
+    Entry("transport polytope", lambda a: wp.TransportPolytope(a(SUPPLY), a(DEMAND))),
+    Entry("transport polytope with costs", lambda a: wp.TransportPolytope(a(SUPPLY), a(DEMAND), a(0.05 * B))),
+    Entry("entropy", lambda a: wp.Entropy()),
+    Entry("entropy of a reference", lambda a: wp.Entropy(a(W))),
+    Entry("sum of norms of rows", lambda a: wp.SumOfNorms(np.minimum.outer(np.arange(6.0), np.arange(6.0)))),
+    Entry("sum of norms of columns", lambda a: wp.SumOfNorms(np.ones((5, 5)), axis=1)),
     Entry("weighted", lambda a: 2.5 * wp.L1()),
     Entry(
         "weighted by a parameter", lambda a: wp.Parameter("weight", 0.3) * wp.LeastSquares(None, a(B), a(W))

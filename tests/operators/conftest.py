@@ -83,6 +83,8 @@ REGISTRY = {
     "wavelet of colour": Entry(lambda: O.Wavelet((8, 3), "haar", axes=(0,))),
     "biorthogonal wavelet": Entry(lambda: O.Wavelet((16,), "bior2.2", level=1), slack=1.03),
     "inverse biorthogonal wavelet": Entry(lambda: O.Wavelet((16,), "bior2.2", level=1).inverse, slack=1.03),
+    "pair differences": Entry(lambda: O.PairDifferences((4, 3), [0, 0, 2], [1, 3, 1]), slack=1.3),
+    "pair differences of columns": Entry(lambda: O.PairDifferences((2, 5), [0, 1], [1, 4], 1), slack=1.3),
     "graph laplacian": Entry(lambda: O.GraphLaplacian(DENSE[:4, :5], 2, 1.0), slack=2.0),
     "normalised graph laplacian": Entry(
         lambda: O.GraphLaplacian(DENSE[:4, :5], 2, 1.0, spatial_sigma=2.0, normalisation="symmetric"),
