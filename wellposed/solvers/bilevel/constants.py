@@ -29,7 +29,8 @@ ASSEMBLE_BELOW = 64
 COLUMNS_BELOW = 16
 """Numbers to learn up to which ``J`` is assembled column by column."""
 
-POWER_STEPS = 10
+POWER_STEPS = 3
+"""From the direction of the hypergradient."""
 
 
 @dataclass(frozen=True)
@@ -85,9 +86,11 @@ class Given:
 
 
 def mixed_norm(
-    lower: Lower, at: LowerAt, x: Array, vector: ParameterVector, t: np.ndarray
-) -> tuple[float, bool]:
-    """A bound of the norm of ``J(x)`` on the scale of ``vector``, and whether it is proven.
+    lower: Lower, at: LowerAt, x: Array, vector: ParameterVector, t: np.ndarray, start: np.ndarray
+) -> tuple[float, bool, int]:
+    """A bound of the norm of ``J(x)`` on the scale of ``vector``, whether it is proven, and its cost.
+
+    The cost is in gradients and products; ``start`` is where the power method begins, if it comes to that.
 
     A functional of yours may give its own norms as ``parameter_product_norms(x)``, one for each parameter.
     Small problems assemble ``J``. A weight gives the gradient of its functional as its column, a weight for
@@ -95,11 +98,11 @@ def mixed_norm(
     """
     slopes = vector.slopes(t)
     if len(at.learned) == 1 and (own := getattr(at.learned[0], "parameter_product_norms", None)) is not None:
-        return _joined(own(x), vector.unpack(slopes)), True
+        return _joined(own(x), vector.unpack(slopes)), True, 0
     n = math.prod(lower.shape)
     if n <= ASSEMBLE_BELOW:
         rows = np.stack([vector.pack(at.mixed(x, e)) for e in _units(lower.like)]) * slopes
-        return float(np.linalg.norm(rows, 2)), True
+        return float(np.linalg.norm(rows, 2)) * (1 + 1e-12), True, n
     blocks, columns, rest = 0.0, [], []
     for p in vector.parameters:
         slope = vector.unpack(slopes)[p.name]
@@ -112,13 +115,14 @@ def mixed_norm(
         else:
             rest.append(p)
     if sum(p.size for p in rest) > COLUMNS_BELOW:
-        return _power(lower, x, vector, t, slopes), False
+        return _power(lower, x, vector, t, slopes, start)
+    spent = len(columns) + 4 * sum(p.size for p in rest)
     for p in rest:
         columns += [c.reshape(-1).astype(np.float64) for c in _differences(lower, x, vector, t, p)]
     if columns:
         stacked = np.stack(columns)
         blocks += float(np.linalg.eigvalsh(stacked @ stacked.T)[-1])
-    return math.sqrt(max(blocks, 0.0)) * (1 + 1e-6), True
+    return math.sqrt(max(blocks, 0.0)) * (1 + 1e-6), True, spent
 
 
 def _joined(norms: dict[str, float], slopes: dict[str, Any]) -> float:
@@ -168,29 +172,44 @@ def _differences(
     return columns
 
 
-def _along(lower: Lower, x: Array, vector: ParameterVector, t: np.ndarray, direction: np.ndarray) -> Array:
-    """``J(x)`` times a direction, by central differences of fourth order."""
+FOURTH_ORDER = ((1, 8 / 12), (-1, -8 / 12), (2, -1 / 12), (-2, 1 / 12))
+SECOND_ORDER = ((1, 1 / 2), (-1, -1 / 2))
+
+
+def _along(
+    lower: Lower,
+    x: Array,
+    vector: ParameterVector,
+    t: np.ndarray,
+    direction: np.ndarray,
+    stencil: tuple[tuple[int, float], ...] = FOURTH_ORDER,
+) -> Array:
+    """``J(x)`` times a direction, by central differences of the gradient."""
     h = 1e-3 * (1.0 if not vector.natural else max(float(np.max(np.abs(t * (direction != 0)))), 1e-3))
     total: Any = 0.0
-    for steps, factor in ((1, 8 / 12), (-1, -8 / 12), (2, -1 / 12), (-2, 1 / 12)):
+    for steps, factor in stencil:
         values = vector.values(t + steps * h * direction)
-        total = total + (factor / h) * lower.at(values).gradient(x)
+        mine = {name: value for name, value in values.items() if name in lower.names}
+        total = total + (factor / h) * lower.fresh(values, mine).gradient(x)
     return total
 
 
-def _power(lower: Lower, x: Array, vector: ParameterVector, t: np.ndarray, slopes: np.ndarray) -> float:
+def _power(
+    lower: Lower, x: Array, vector: ParameterVector, t: np.ndarray, slopes: np.ndarray, start: np.ndarray
+) -> tuple[float, bool, int]:
     """The norm of ``J(x)`` from a few steps of the power method, from below."""
     at = lower.at(vector.values(t))
-    direction = np.full(vector.size, 1 / math.sqrt(vector.size))
+    size = float(np.linalg.norm(start))
+    direction = start / size if size > 0 else np.full(vector.size, 1 / math.sqrt(vector.size))
     norm = 0.0
     for _ in range(POWER_STEPS):
-        image = _along(lower, x, vector, t, direction)
+        image = _along(lower, x, vector, t, direction, SECOND_ORDER)
         norm = arrays.norm(image)
         if norm == 0.0:
             break
         direction = slopes * vector.pack(at.mixed(x, image))
         direction = direction / max(float(np.linalg.norm(direction)), 1e-300)
-    return norm
+    return norm, False, 3 * POWER_STEPS
 
 
 # --- L_J -----------------------------------------------------------------------------------------

@@ -20,6 +20,9 @@ from wellposed.solvers.problem import Term, canonical
 DENSE_BELOW = 256
 """Entries of ``x`` up to which the Hessian of quadratic terms is assembled for its least eigenvalue."""
 
+KEPT = 2
+"""Values of the parameters for which a lower level is kept: those of an iterate and of a trial step."""
+
 StrongConvexity = float | Callable[[dict[str, Any]], float] | None
 
 
@@ -47,7 +50,7 @@ class Lower:
         self.shape = problem.shape
         self.strong_convexity = strong_convexity
         self.names = frozenset(p.name for p in self.objective.parameters)
-        self._recent: tuple[Any, LowerAt] | None = None
+        self._recent: dict[Any, LowerAt] = {}
         for term in self.objective.terms:
             self._check(term)
 
@@ -97,22 +100,37 @@ class Lower:
         """A fresh zero ``x``."""
         return arrays.zeros(self.shape, self.like)
 
-    def at(self, values: dict[str, Any]) -> LowerAt:
-        """The lower level at values of the parameters, of which it takes those that it has."""
+    def at(self, values: dict[str, Any], moved: dict[int, Functional] | None = None) -> LowerAt:
+        """The lower level at values of the parameters, of which it takes those that it has.
+
+        ``moved`` holds terms that other lower levels share with this one, at those values, and takes its own.
+        """
         mine = {name: value for name, value in values.items() if name in self.names}
         key = tuple((name, np.asarray(value).tobytes()) for name, value in mine.items())
-        if self._recent is None or self._recent[0] != key:
-            terms = self.objective.terms
-            if mine:
-                terms = tuple(t.with_parameters(mine) for t in terms)
-            bound = LowerAt(self, terms)
-            bound.mu = self.mu(values, terms)
-            self._recent = key, bound
-        return self._recent[1]
+        bound = self._recent.pop(key, None) or self.fresh(values, mine, moved)
+        self._recent[key] = bound
+        if len(self._recent) > KEPT:
+            del self._recent[next(iter(self._recent))]
+        return bound
+
+    def fresh(
+        self, values: dict[str, Any], mine: dict[str, Any], moved: dict[int, Functional] | None = None
+    ) -> LowerAt:
+        """The lower level at values, which is not kept."""
+        terms = self.objective.terms
+        if mine:
+            known = {} if moved is None else moved
+            for t in terms:
+                if id(t) not in known:
+                    known[id(t)] = t.with_parameters(mine)
+            terms = tuple(known[id(t)] for t in terms)
+        bound = LowerAt(self, terms)
+        bound.mu = self.mu(values, terms)
+        return bound
 
     def __getstate__(self) -> dict[str, Any]:
         """All but what is kept from the last call."""
-        return {**self.__dict__, "_recent": None}
+        return {**self.__dict__, "_recent": {}}
 
 
 class LowerAt:
@@ -141,13 +159,15 @@ class LowerAt:
     @cached_property
     def L(self) -> float:
         """Lipschitz constant of the gradient of the smooth part; infinite where none is known."""
-        total = 0.0
-        for t in self.terms:
-            constant = t.f.traits.lipschitz
-            assert constant is not None
-            total += constant * t.norm**2 if constant > 0 else 0.0
+        total = sum(term.traits_on(self.lower.shape).lipschitz or 0.0 for term in self.smooth_terms)
         # At least the strong convexity constant, which a caller may have declared.
         return max(total, self.mu, 1e-300)
+
+    @property
+    def size(self) -> float:
+        """``L`` where it has been asked for, else ``mu``: a size of the Hessian that costs nothing."""
+        known: float = self.__dict__.get("L", self.mu)
+        return known if math.isfinite(known) else self.mu
 
     @cached_property
     def objective(self) -> Objective:

@@ -46,7 +46,8 @@ class Maid:
     Parameters
     ----------
     alpha : float or None
-        First step; ``None`` takes :math:`\sqrt p / \|z_0\|`, a step of length :math:`\sqrt p` (as HOAG does).
+        First step; ``None`` takes :math:`1 / \|z_0\|`, a step of length 1 on the scale of learning. The paper
+        takes 0.01, for its logistic problem that of HOAG, :math:`\sqrt p / \|z_0\|`.
     eps, delta : float
         First accuracies of the lower level (distance of ``x``) and of the linear system (residual);
         ``delta=None`` takes ``eps``.
@@ -142,7 +143,7 @@ class Maid:
                 state.x[:], state.q[:] = xs_of(at), qs_of(slope)
                 continue
             if memory.alpha == 0.0:
-                memory.alpha = math.sqrt(training.vector.size) / size
+                memory.alpha = 1 / size
             found = self._search(training, state, memory, at, slope.z, tries)
             if found is not None:
                 new, alpha, proven = found

@@ -37,7 +37,7 @@ class Row:
     certified : float
         1 if the error and the decrease of the loss are proven, else 0.
     lower_iterations, linear_iterations : float
-        Of all training pairs so far.
+        Of all training pairs so far; the linear ones include what the constants of the bound took.
     seconds : float
     """
 
@@ -79,7 +79,7 @@ class State:
     def spend(self, at: Minimisers | None = None, slope: Slope | None = None) -> None:
         """Count the iterations of some solves."""
         self.lower += at.iterations if at is not None else 0
-        self.linear += slope.iterations if slope is not None else 0
+        self.linear += slope.work if slope is not None else 0
 
 
 @dataclass

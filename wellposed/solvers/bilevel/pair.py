@@ -99,6 +99,8 @@ class Sensitivity:
         Products with the Hessian.
     status : str
         Of the linear solve.
+    spent : int
+        Further gradients and products that the constants took.
     """
 
     z: np.ndarray
@@ -108,6 +110,7 @@ class Sensitivity:
     residual: float
     iterations: int
     status: str
+    spent: int = 0
 
 
 @dataclass(frozen=True)
@@ -158,9 +161,16 @@ class Pair:
         bound: Functional = self.loss.with_parameters(mine) if mine else self.loss
         return bound
 
-    def solve(self, values: dict[str, Any], eps: float, x: Array | None, how: Solves) -> Solved:
+    def solve(
+        self,
+        values: dict[str, Any],
+        eps: float,
+        x: Array | None,
+        how: Solves,
+        moved: dict[int, Functional] | None = None,
+    ) -> Solved:
         """Minimise the lower level until it is known to within ``eps``."""
-        at = self.lower.at(values)
+        at = self.lower.at(values, moved)
         x = self.lower.zeros() if x is None else x
         if at.simple is not None:
             found, distance = nonsmooth.minimise(at, x, eps, how.max_lower)
@@ -228,13 +238,13 @@ class Pair:
             natural, solve = s
             z = vector.slopes(t) * natural
             constants = Constants(at.mu, self.loss_lipschitz or math.inf, *(math.inf,) * 3, ("all",))
-            error = math.inf
+            error, spent = math.inf, 0
         else:
             solve = linear.solve(at.hessian(solved.x), solved.slope, q, delta, how.max_linear)
             z = -vector.slopes(t) * vector.pack(at.mixed(solved.x, solve.q))
-            constants, error = _no_constants(at.mu), math.inf
+            constants, error, spent = _no_constants(at.mu), math.inf, 0
             if bound:
-                constants = self.constants(at, vector, t, solved, solve.q, solve.residual, -z, known)
+                constants, spent = self.constants(at, vector, t, solved, solve.q, -z, known)
                 residual = solve.residual + _rounding(at, solve.q)
                 error = error_bound(constants, solved.size, solved.distance, residual)
         if solve.status == "failed" or not bool(np.all(np.isfinite(z))):
@@ -244,7 +254,9 @@ class Pair:
         if self.loss_names.intersection(vector.names):
             z = z + vector.slopes(t) * vector.pack(self.loss_at(values).parameter_gradient(solved.x))
             constants = replace(constants, estimated=(*constants.estimated, "derivative of the loss"))
-        return Sensitivity(z, error, constants, solve.q, solve.residual, solve.iterations, solve.status)
+        return Sensitivity(
+            z, error, constants, solve.q, solve.residual, solve.iterations, solve.status, spent
+        )
 
     def constants(
         self,
@@ -253,15 +265,14 @@ class Pair:
         t: np.ndarray,
         solved: Solved,
         q: Array,
-        residual: float,
         Jq: np.ndarray,
         known: tuple[float, float],
-    ) -> Constants:
-        """The constants of the error bound at a point."""
-        given, estimated = self.given, []
+    ) -> tuple[Constants, int]:
+        """The constants of the error bound at a point, and how many gradients or products they cost."""
+        given, estimated, spent = self.given, [], 0
         norm = given.mixed_norm
         if norm is None:
-            norm, proven = mixed_norm(self.lower, at, solved.x, vector, t)
+            norm, proven, spent = mixed_norm(self.lower, at, solved.x, vector, t, Jq)
             estimated += [] if proven else ["mixed_norm"]
         L_J, L_H = given.mixed_lipschitz, given.hessian_lipschitz
         L_J = mixed_lipschitz(at, self.lower.shape, vector, t) if L_J is None else L_J
@@ -269,6 +280,7 @@ class Pair:
         if L_J is None or L_H is None:
             Hq = at.hessian(solved.x)(q)
             quotients = measured(at, vector, t, solved.x, solved.start, q, Hq, Jq)
+            spent += 3
             if L_J is None:
                 L_J = max(known[0], quotients[0])
                 estimated.append("mixed_lipschitz")
@@ -279,7 +291,7 @@ class Pair:
         if L_g is None:
             L_g = _curvature(self.loss_at(vector.values(t)), solved.x, solved.slope)
             estimated.append("loss_lipschitz")
-        return Constants(at.mu, L_g, norm, L_J, L_H, tuple(estimated))
+        return Constants(at.mu, L_g, norm, L_J, L_H, tuple(estimated)), spent
 
 
 def _minimise(at: LowerAt, x: Array, tol: float, how: Solves) -> Descent:
@@ -293,7 +305,7 @@ def _minimise(at: LowerAt, x: Array, tol: float, how: Solves) -> Descent:
 
 def _rounding(at: LowerAt, x: Array) -> float:
     """How far rounding may put a product with the Hessian, or a gradient, off."""
-    return 4 * arrays.epsilon(x) * (at.L if math.isfinite(at.L) else 0.0) * arrays.norm(x)
+    return 4 * arrays.epsilon(x) * at.size * arrays.norm(x)
 
 
 def _no_constants(mu: float) -> Constants:

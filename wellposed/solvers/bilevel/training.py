@@ -101,6 +101,11 @@ class Slope:
         return sum(s.iterations for s in self.each)
 
     @property
+    def work(self) -> int:
+        """Those, and the gradients and products that the constants took."""
+        return self.iterations + sum(s.spent for s in self.each)
+
+    @property
     def certified(self) -> bool:
         """Whether the error is proven."""
         return math.isfinite(self.error) and all(s.constants.certified for s in self.each)
@@ -148,7 +153,9 @@ class Training:
     def solve(self, t: np.ndarray, eps: float, xs: Sequence[Array | None]) -> Minimisers:
         """Solve all lower levels at ``t`` to within ``eps``, from ``xs``."""
         values = self.vector.values(t)
-        tasks = [(pair, values, eps, x, self.how) for pair, x in zip(self.pairs, xs, strict=True)]
+        # Terms that the pairs share, such as a learned prior, are brought to the values once.
+        moved: dict[int, Functional] | None = {} if self._here(len(self.pairs)) else None
+        tasks = [(pair, values, eps, x, self.how, moved) for pair, x in zip(self.pairs, xs, strict=True)]
         solved = self._map(_solve, tasks)
         losses = tuple((pair.loss_lipschitz, pair.loss.traits.convex) for pair in self.pairs)
         return Minimisers(t, tuple(solved), losses)
@@ -170,8 +177,11 @@ class Training:
         z = np.mean([s.z for s in each], axis=0) if len(each) > 1 else each[0].z
         return Slope(z, _mean([s.error for s in each]), tuple(each))
 
+    def _here(self, count: int) -> bool:
+        return self.client is None and (self.workers == 1 or count == 1)
+
     def _map(self, function: Callable[[Any], Any], tasks: list[Any]) -> list[Any]:
-        if self.client is None and (self.workers == 1 or len(tasks) == 1):
+        if self._here(len(tasks)):
             return [function(task) for task in tasks]
         try:
             return map_tasks(function, tasks, workers=self.workers, client=self.client)
