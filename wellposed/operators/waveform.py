@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +12,9 @@ from wellposed.arrays import Array
 from wellposed.operators._base import as_shape
 from wellposed.operators._host import HostOperator
 from wellposed.operators._projector import check_count, check_positive
+
+if TYPE_CHECKING:
+    from wellposed.operators._waves import Run
 
 COURANT = math.sqrt(3 / 8)
 """Largest stable ``velocity dt / spacing`` in two dimensions, of fourth order in space."""
@@ -170,7 +172,7 @@ class LinearisedWaves(HostOperator):
         self.waves = waves
         self.velocity = np.array(arrays.numpy_view(velocity), copy=True)
         self._like = velocity
-        self._runs = _Runs()
+        self._runs: dict[Any, Run] = {}
 
     @property
     def traces(self) -> Array:
@@ -183,29 +185,19 @@ class LinearisedWaves(HostOperator):
             return False
         return np.array_equal(arrays.numpy_view(velocity), self.velocity)
 
-    def _run(self, dtype: Any) -> Any:
+    def _run(self, dtype: Any) -> Run:
         """Waves through these velocities in a precision, simulated once."""
         from wellposed.operators._waves import Run
 
-        if dtype not in self._runs.found:
-            self._runs.found[dtype] = Run(self.waves, self.velocity.astype(dtype), keep=True)
-        return self._runs.found[dtype]
+        if dtype not in self._runs:
+            self._runs[dtype] = Run(self.waves, self.velocity.astype(dtype), keep=True)
+        return self._runs[dtype]
 
     def _apply_host(self, x: np.ndarray, out: np.ndarray) -> None:
         self._run(x.dtype).scatter(x, out)
 
     def _apply_adjoint_host(self, y: np.ndarray, out: np.ndarray) -> None:
         self._run(y.dtype).backpropagate(y, out)
-
-
-@dataclass
-class _Runs:
-    """Simulations by dtype."""
-
-    found: dict[Any, Any]
-
-    def __init__(self) -> None:
-        self.found = {}
 
 
 def ricker(frequency: float, dt: float, n_times: int, delay: float | None = None) -> np.ndarray:
