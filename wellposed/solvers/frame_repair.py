@@ -32,7 +32,7 @@ BALANCE = 0.3
 """``beta``."""
 
 MAX_STEPS = 500
-ACCURACY = 1e-10
+ACCURACY = 1e-8
 """Norm of what is left of the residual, over the residual's own."""
 
 
