@@ -48,6 +48,8 @@ SIGNS = np.where(_numbers(5) > 0, 1.0, -1.0)
 LISTS = [[0, 7, 9], [1, 2], list(range(12, 27))]
 D = wp.operators.Gradient(SHAPE)
 ROWS = wp.operators.Matrix(np.random.default_rng(9).standard_normal((4, 30)), SHAPE)
+DRIFT = wp.operators.Matrix(np.random.default_rng(10).standard_normal((4, 3)))
+OFFSET = wp.Parameter("offset", [0.3, -0.4, 1.0], low=-np.inf, transform="identity")
 B2 = np.random.default_rng(8).standard_normal(D.range_shape)
 WAVES = wp.operators.AcousticWaves(
     SHAPE, 0.04, 2e-4, wp.operators.ricker(60.0, 2e-4, 120), [[0, 1], [4, 3]], [[1, 4], [5, 0]], 40.0, layer=2
@@ -64,6 +66,8 @@ REGISTRY = [
     Entry("least squares, weights", lambda a: wp.LeastSquares(None, a(B), a(W))),
     Entry("least squares, some weights 0", lambda a: wp.LeastSquares(None, a(B), a(HALF))),
     Entry("least squares of an operator", lambda a: wp.LeastSquares(D, a(B2))),
+    Entry("least squares, learned offset", lambda a: wp.OffsetLeastSquares(ROWS, DRIFT, a(B[0, :4]), OFFSET)),
+    Entry("least squares of an operator, offset", lambda a: wp.OffsetLeastSquares(D, D, a(B2), 0.1 * B)),
     Entry("sobolev least squares", lambda a: wp.SobolevLeastSquares(None, a(B), wp.Parameter("s", 1.3))),
     Entry("reflected sobolev", lambda a: wp.SobolevLeastSquares(None, a(B), -2.0, "reflect")),
     Entry("sobolev along an axis", lambda a: wp.SobolevLeastSquares(None, a(B), -1.0, axes=(0,))),

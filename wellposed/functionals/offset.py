@@ -167,11 +167,12 @@ def _products(A: LinearOperator, C: LinearOperator, b: Array) -> dict[str, Any]:
     eigenvalues = np.linalg.eigvalsh(gram.astype(np.float64))
     margin = math.prod(gram.shape) ** 0.5 * float(np.finfo(gram.dtype).eps) * float(eigenvalues[-1])
     extent = max(float(eigenvalues[0]) - margin, 0.0), float(eigenvalues[-1]) + margin
+    # Summed in the precision of the matrices, then brought to that of the data.
     kind = b.dtype
     return {
         "checked": True,
         "AA": gram.astype(kind),
         "AC": (a.T @ c).astype(kind),
-        "Ab": a.T @ b.reshape(-1),
+        "Ab": (a.T @ b.reshape(-1)).astype(kind),
         "extent": extent,
     }
