@@ -22,6 +22,7 @@ NAMES = {
     "graph_laplacian": "Graph Laplacian",
     "shearlets": "Shearlets",
     "proximal_maps": "Proximal maps",
+    "lasso": "Sparse regression",
 }
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"

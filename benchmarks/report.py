@@ -14,9 +14,11 @@ from types import ModuleType
 
 PEERS = {
     "astra": "astra-toolbox",
+    "celer": "celer",
     "odl": "odl",
     "pylops": "pylops",
     "pyproximal": "pyproximal",
+    "skglm": "skglm",
     "skimage": "scikit-image",
     "sklearn": "scikit-learn",
 }

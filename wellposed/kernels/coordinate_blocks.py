@@ -7,22 +7,39 @@ from __future__ import annotations
 
 import numpy as np
 
-from wellposed.kernels._compile import kernel
+from wellposed.kernels._compile import inline, kernel
 from wellposed.kernels.coordinate_gram import minimiser
+
+
+@inline
+def is_zero(x, start, end):  # type: ignore[no-untyped-def]
+    """Whether a group is zero."""
+    for j in range(start, end):
+        if x[j] != 0:
+            return False
+    return True
+
+
+@inline
+def kept(omega, curvature, size):  # type: ignore[no-untyped-def]
+    """The part of a group of some size that its norm, weighted with ``omega``, leaves."""
+    if omega == 0:
+        return 1 + 0 * size
+    if size == 0 or curvature == 0:
+        return 0 * size
+    return max(1 - omega / (curvature * size), 0 * size)
 
 
 @kernel("w1 w1 r2 j1 r1 r1 r1 r1 r1 r1 r1 s s s s w2 w1", work=0)
 def sweeps(  # type: ignore[no-untyped-def]
-    x, slope, columns, first, h, curvature, pulled, a, q, w, l1, low, high, mass, tol, trail, report
+    x, slope, columns, first, h, curvature, pulled, a, q, omega, w, low, high, mass, tol, trail, report
 ):
     r"""A sweep over ``x`` for each row of ``trail``, fewer once no group has a slope above ``tol``.
 
-    Sweeps after the first pass over the groups that are zero. The quadratic is :math:`\langle m, A d\rangle + \tfrac12\|A d\|_h^2 + \sum \tfrac{a_j}{2} x_j^2 - q_j x_j`
-    and the penalty :math:`\sum_g w_g \|x_g\| + \sum_j l_j |x_j|`, with bounds where ``w`` is 0. Row ``j`` of ``columns`` is column ``j``
-    of ``A``; group ``g`` is ``first[g]`` to ``first[g + 1]``. ``slope`` is ``m + h * (A d)``; ``pulled[j]``
-    is the sum of ``h`` times column ``j`` and ``mass`` that of ``h``, or 0 without intercept. ``report``
-    holds the sum of ``slope`` in entry 2; it gets the largest slope met in the first sweep, the number of
-    sweeps, and the new sum.
+    Sweeps after the first pass over the groups that are zero. The problem is that of `coordinate_sparse`,
+    plus :math:`\sum_g \omega_g \|x_g\|`, with bounds where ``omega`` is 0. Row ``j`` of ``columns`` is
+    column ``j`` of ``A``; group ``g`` is ``first[g]`` to ``first[g + 1]``. ``slope``, ``pulled``, ``mass``
+    and ``report`` are as there.
     """
     total = report[2]
     rows = slope.size
@@ -31,12 +48,8 @@ def sweeps(  # type: ignore[no-untyped-def]
         worst = 0 * tol
         for g in range(first.size - 1):
             start, end, L = first[g], first[g + 1], curvature[g]
-            if sweep > 0:
-                zero = True
-                for j in range(start, end):
-                    zero = zero and x[j] == 0
-                if zero:
-                    continue
+            if sweep > 0 and is_zero(x, start, end):
+                continue
             square = 0 * tol
             for j in range(start, end):
                 product = 0 * tol
@@ -45,12 +58,10 @@ def sweeps(  # type: ignore[no-untyped-def]
                 v = q[j] - a[j] * x[j] - product
                 if mass > 0:
                     v += pulled[j] * (total / mass)
-                step[j] = minimiser(x[j], v, L, l1[j], low, high)
+                step[j] = minimiser(x[j], v, L, w[j], low, high)
                 square += step[j] * step[j]
             size = np.sqrt(square)
-            keep = 1 + 0 * tol
-            if w[g] > 0:
-                keep = max(1 - w[g] / (L * size), 0 * tol) if size > 0 and L > 0 else 0 * tol
+            keep = kept(omega[g], L, size)
             moved = 0 * tol
             for j in range(start, end):
                 new = keep * step[j]

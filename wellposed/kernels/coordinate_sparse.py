@@ -1,6 +1,7 @@
 r"""Coordinate descent on the columns of a sparse matrix, with the slope in data space kept up to date.
 
-.. math:: \min_d \langle m, A d\rangle + \tfrac12 \|A d\|_h^2 + \sum_j \tfrac{a_j}{2} x_j^2 - q_j x_j + w_j |x_j|
+.. math:: \min_d \langle m, A d\rangle + \tfrac12 \|A d\|_h^2
+          + \sum_j \tfrac{a_j}{2} x_j^2 - q_j x_j + w_j |x_j|
 
 for ``x`` that starts elsewhere and ``d`` its change. With a free intercept, ``A d`` is what remains
 after its mean, weighted with ``h``, is taken away.

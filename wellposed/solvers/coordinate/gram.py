@@ -26,10 +26,10 @@ SHORTEST = 1.0 / 64
 
 
 class Gram:
-    """The Gram matrix of a growing set of columns."""
+    """The Gram matrix of a growing set of columns, empty at first."""
 
-    def __init__(self) -> None:
-        self.G = np.empty((0, 0))
+    def __init__(self, G: np.ndarray | None = None) -> None:
+        self.G = np.empty((0, 0)) if G is None else G
         self._largest = np.empty(0)
 
     def extend(
@@ -74,7 +74,7 @@ class Gram:
         return x
 
     def _newton(self, p: Penalty, x: np.ndarray, v: np.ndarray) -> None:
-        """Solve for the coefficients that are neither 0 nor at a bound, where that decreases the objective."""
+        """Solve for the coefficients that are neither 0 nor at a bound; taken where that is a descent."""
         S = np.flatnonzero((x != 0) & (x > p.low) & (x < p.high))
         xs, w = x[S], p.w[S]
         H = self.G[np.ix_(S, S)]

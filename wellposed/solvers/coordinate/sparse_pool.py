@@ -5,7 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from wellposed.kernels import coordinate_sparse
+from wellposed.solvers.coordinate.gram import Gram
 from wellposed.solvers.coordinate.pool import MEMORY, MOST, Pool, extrapolated
+
+SMALL = 1000
+"""Columns up to which the Gram matrix of a quadratic loss is formed, which is dense."""
 
 NOTHING = 10.0
 """Length of what centring leaves of a column, in rounding errors of it, below which it is constant."""
@@ -24,6 +28,8 @@ class SparsePool(Pool):
         p, columns = self.penalty, self.columns
         mass = float(h.sum()) if self.centred else 0.0
         pulled, curvature = self._curvature(h, mass)
+        if self.quadratic and len(self.ids) <= SMALL:
+            return self._by_gram(h, mass, pulled, curvature).solve(p, x, v, tol)
         curvature = curvature + p.a
         x, m = x.copy(), slope.copy()
         trail = np.empty((MEMORY, len(x)), x.dtype)
@@ -40,6 +46,19 @@ class SparsePool(Pool):
             if better is not None:
                 self._try(np.clip(better, p.low, p.high), x, m, h, mass, report)
         return x
+
+    def _by_gram(self, h: np.ndarray, mass: float, pulled: np.ndarray, curvature: np.ndarray) -> Gram:
+        """The Gram matrix, with the mean products taken away where an intercept is free."""
+        weighted = self.columns.copy()
+        weighted.data = weighted.data * h[self._rows]
+        G = (weighted @ self.columns.T).toarray()
+        if mass > 0:
+            G -= np.outer(pulled, pulled) / G.dtype.type(mass)
+            constant = curvature == 0
+            G[constant] = 0
+            G[:, constant] = 0
+        G[np.diag_indices_from(G)] = curvature + self.penalty.a
+        return Gram(G)
 
     def _curvature(self, h: np.ndarray, mass: float) -> tuple[np.ndarray, np.ndarray]:
         """Sums over each column of ``h`` times it and its (centred) square."""
