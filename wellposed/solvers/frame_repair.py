@@ -36,8 +36,11 @@ ACCURACY = 1e-8
 """Norm of what is left of the residual, over the residual's own."""
 
 
-def onto_constraint(problem: Problem, y: Duals, m: Array, place: int) -> list[Array]:
-    """The dual point, of which the part at ``place`` belongs to the frame, moved onto the constraint."""
+def onto_constraint(problem: Problem, y: Duals, m: Array, place: int) -> list[Array] | None:
+    """The dual point, of which the part at ``place`` belongs to the frame, moved onto the constraint.
+
+    ``None`` where the system could not be solved.
+    """
     frame = problem.terms[place]
     kept = _penalised(frame.f)
     if kept is None:
@@ -58,8 +61,9 @@ def onto_constraint(problem: Problem, y: Duals, m: Array, place: int) -> list[Ar
         steps[place] = steps[place] * only
         return steps
 
-    z, _ = _conjugate_gradients(lambda z: _pulled(problem.terms, push(z)), m + _pulled(problem.terms, dual))
-    return _moved(y, dual, push(z))
+    start = m + _pulled(problem.terms, dual)
+    z, solved = _conjugate_gradients(lambda z: _pulled(problem.terms, push(z)), start)
+    return _moved(y, dual, push(z)) if solved else None
 
 
 def without_free_entries(problem: Problem, y: Duals) -> tuple[tuple[Array, ...], Array] | None:

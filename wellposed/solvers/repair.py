@@ -349,6 +349,8 @@ def _isometry_bound(
 ) -> tuple[float, str, tuple[Array, ...]]:
     """The point is moved onto the constraint (`frame_repair`), then scaled."""
     dual = frame_repair.onto_constraint(problem, y, m, place)
+    if dual is None:
+        return -math.inf, "the dual point could not be made feasible", y
     scale = min(t.f.dual_scale(v) for t, v in zip(problem.terms, dual, strict=True))
     point = tuple(scale * v for v in dual)
     values = [problem.simple._conjugate(scale * m)]
