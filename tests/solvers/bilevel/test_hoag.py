@@ -107,6 +107,43 @@ def test_fixed_steps_converge_to_one_limit() -> None:
     assert abs(limit(schedule="exponential", rate=1 - 1e-12) - exact) > 3e-4
 
 
+def kernel_ridge(gamma: float, ridge: float) -> tuple[wp.Functional, wp.Functional]:
+    """The diabetes data, all columns standardised; the width stands in both levels."""
+    X, y = datasets.load_diabetes(return_X_y=True)
+    X, y = (X - X.mean(0)) / X.std(0), (y - y.mean()) / y.std()
+    order = np.random.default_rng(0).permutation(len(y))
+    train, test = order[:147], order[147:294]
+    g = wp.Parameter("gamma", math.exp(gamma), low=math.exp(-6), high=math.exp(6))
+    r = wp.Parameter("ridge", math.exp(ridge), low=math.exp(-6), high=math.exp(6))
+    fit = wp.LeastSquares(wp.operators.KernelMatrix(X[test], X[train], g), y[test])
+    return wp.KernelRidge(X[train], y[train], g, r), 2.0 * fit
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "slope"), [((0.0, 0.0), 159.57, (24.610, 4.0623)), ((-1.0, 0.3), None, (46.396, 10.445))]
+)
+def test_hypergradients_of_kernel_ridge(
+    at: tuple[float, float], value: float | None, slope: tuple[float, float]
+) -> None:
+    """Also with respect to the width inside the loss."""
+    result = wp.hypergradient(*kernel_ridge(*at), tol=1e-8, scale="learning")
+    found = [result.gradient["gamma"], result.gradient["ridge"]]
+    np.testing.assert_allclose(found, slope, rtol=2e-4)
+    assert value is None or result.value == pytest.approx(value, abs=0.01)
+    assert not result.certified
+    h, differences = 1e-4, []
+    for k in (0, 1):
+        ends = [np.array(at) + s * h * np.eye(2)[k] for s in (1, -1)]
+        losses = [wp.hypergradient(*kernel_ridge(*e), tol=1e-11).value for e in ends]
+        differences.append((losses[0] - losses[1]) / (2 * h))
+    np.testing.assert_allclose(found, differences, rtol=1e-5)
+
+
+def test_kernel_ridge_is_learned() -> None:
+    result = wp.learn(*kernel_ridge(0.0, 0.0), method="hoag", max_iter=60)
+    assert result.loss <= 72.701 * 1.01
+
+
 def test_tolerances() -> None:
     assert [Hoag(eps=0.1).tolerance(k) for k in (1, 2, 10)] == pytest.approx([0.1, 0.025, 0.001])
     assert Hoag("cubic", eps=0.1).tolerance(10) == pytest.approx(1e-4)

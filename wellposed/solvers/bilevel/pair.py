@@ -142,13 +142,17 @@ class Pair:
                 f"the lower level has {self.lower.shape}"
             )
 
-    @cached_property
-    def loss_lipschitz(self) -> float | None:
+    def loss_lipschitz(self, values: dict[str, Any]) -> float | None:
         """``L_g``, or ``None`` where none is known."""
         if self.given.loss_lipschitz is not None:
             return self.given.loss_lipschitz
-        L = self.loss.traits_on(self.lower.shape).lipschitz
-        return None if L is None or math.isinf(L) else L
+        if self.loss_names.isdisjoint(values):
+            return self._loss_lipschitz
+        return _finite(self.loss_at(values).traits_on(self.lower.shape).lipschitz)
+
+    @cached_property
+    def _loss_lipschitz(self) -> float | None:
+        return _finite(self.loss.traits_on(self.lower.shape).lipschitz)
 
     @cached_property
     def loss_names(self) -> frozenset[str]:
@@ -237,7 +241,7 @@ class Pair:
             )
             natural, solve = s
             z = vector.slopes(t) * natural
-            constants = Constants(at.mu, self.loss_lipschitz or math.inf, *(math.inf,) * 3, ("all",))
+            constants = _no_constants(at.mu)
             error, spent = math.inf, 0
         else:
             solve = linear.solve(at.hessian(solved.x), solved.slope, q, delta, how.max_linear)
@@ -287,7 +291,7 @@ class Pair:
             if L_H is None:
                 L_H = max(known[1], quotients[1])
                 estimated.append("hessian_lipschitz")
-        L_g = self.loss_lipschitz
+        L_g = self.loss_lipschitz(vector.values(t))
         if L_g is None:
             L_g = _curvature(self.loss_at(vector.values(t)), solved.x, solved.slope)
             estimated.append("loss_lipschitz")
@@ -306,6 +310,10 @@ def _minimise(at: LowerAt, x: Array, tol: float, how: Solves) -> Descent:
 def _rounding(at: LowerAt, x: Array) -> float:
     """How far rounding may put a product with the Hessian, or a gradient, off."""
     return 4 * arrays.epsilon(x) * at.size * arrays.norm(x)
+
+
+def _finite(L: float | None) -> float | None:
+    return None if L is None or math.isinf(L) else L
 
 
 def _no_constants(mu: float) -> Constants:

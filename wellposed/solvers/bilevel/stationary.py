@@ -35,7 +35,7 @@ def at_stationary_point(
     each = [
         _one(pair, training, t, x, q, eps, delta) for pair, x, q in zip(training.pairs, xs, qs, strict=True)
     ]
-    losses = tuple((pair.loss_lipschitz, pair.loss.traits.convex) for pair in training.pairs)
+    losses = training.losses(training.vector.values(t))
     z = np.mean([s.z for _, s in each], axis=0)
     return Minimisers(t, tuple(s for s, _ in each), losses), Slope(z, math.inf, tuple(s for _, s in each))
 

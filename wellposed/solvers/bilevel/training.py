@@ -157,8 +157,11 @@ class Training:
         moved: dict[int, Functional] | None = {} if self._here(len(self.pairs)) else None
         tasks = [(pair, values, eps, x, self.how, moved) for pair, x in zip(self.pairs, xs, strict=True)]
         solved = self._map(_solve, tasks)
-        losses = tuple((pair.loss_lipschitz, pair.loss.traits.convex) for pair in self.pairs)
-        return Minimisers(t, tuple(solved), losses)
+        return Minimisers(t, tuple(solved), self.losses(values))
+
+    def losses(self, values: dict[str, Any]) -> tuple[tuple[float | None, bool], ...]:
+        """Of each loss the Lipschitz constant of its gradient, if known, and whether it is convex."""
+        return tuple((pair.loss_lipschitz(values), pair.loss.traits.convex) for pair in self.pairs)
 
     def differentiate(
         self,

@@ -57,7 +57,7 @@ def unroll(
         distance = residual / at.mu if at.mu > 0 else math.inf
         solved.append(Solved(x, distance, residual, value, slope, size, steps, "converged", path[0]))
         each.append(_reverse(pair, training.vector, t, path[:-1], slope))
-    losses = tuple((pair.loss_lipschitz, pair.loss.traits.convex) for pair in training.pairs)
+    losses = training.losses(values)
     z = np.mean([s.z for s in each], axis=0)
     return Minimisers(t, tuple(solved), losses), Slope(z, math.inf, tuple(each))
 
