@@ -1,4 +1,4 @@
-"""The Lasso family to a relative duality gap of 1e-6, computed here for everyone alike, in double precision."""
+"""The Lasso family to a relative duality gap of 1e-6, computed here for everyone alike."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Case:
 
 
 def planted(n: int, p: int, size: int = 1, density: float = 1.0) -> tuple[Any, np.ndarray]:
-    """A random matrix by columns, 50 coefficients (or 5 groups) that are not 0, and data of ratio 3 to noise."""
+    """A random matrix by columns, and data of 50 coefficients (or 5 groups) with a third of noise."""
     rng = np.random.default_rng(0)
     if density < 1:
         X: Any = scipy.sparse.random_array((n, p), density=density, format="csc", rng=rng)
@@ -182,10 +182,10 @@ def measure(case: Case, settings: Settings) -> Table:
         with quiet():
             rows(table, case, share, peers, settings)
     table.note(
-        f"To a relative duality gap of at most {GAP:.0e}, computed here for all in the same way. "
-        "The tolerances of the others are the loosest, in steps of half a decade, that reach it; finding them is not timed. "
-        "wellposed is asked for the gap itself. Times are from the arrays to the coefficients, checks of the "
-        "input included; 'ratio' compares the best of the repeats."
+        f"To a relative duality gap of at most {GAP:.0e}, computed here for all in the same way. The "
+        "tolerances of the others are the loosest, in steps of half a decade, that reach it; finding them is "
+        "not timed. wellposed is asked for the gap itself. Times are from the arrays to the coefficients, "
+        "checks of the input included; 'ratio' compares the best of the repeats."
     )
     return table
 

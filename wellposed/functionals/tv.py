@@ -151,7 +151,7 @@ def _denoise_line(b: np.ndarray, lam: float, weights: np.ndarray | None) -> np.n
         w[0] *= weights[:-1]
     x = np.empty((1, b.size))
     denoise(np.ascontiguousarray(b[None], np.float64), w, x)
-    return x[0].astype(b.dtype)
+    return np.asarray(x[0], b.dtype)
 
 
 def _denoise(

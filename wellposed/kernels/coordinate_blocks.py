@@ -14,10 +14,19 @@ from wellposed.kernels.coordinate_gram import minimiser
 @inline
 def is_zero(x, start, end):  # type: ignore[no-untyped-def]
     """Whether a group is zero."""
+    used = 0
     for j in range(start, end):
-        if x[j] != 0:
-            return False
-    return True
+        used += x[j] != 0
+    return used == 0
+
+
+@inline
+def product(row, slope):  # type: ignore[no-untyped-def]
+    """The inner product of a column with the slope."""
+    total = 0 * slope[0]
+    for i in range(slope.size):
+        total += row[i] * slope[i]
+    return total
 
 
 @inline
@@ -52,10 +61,7 @@ def sweeps(  # type: ignore[no-untyped-def]
                 continue
             square = 0 * tol
             for j in range(start, end):
-                product = 0 * tol
-                for i in range(rows):
-                    product += columns[j, i] * slope[i]
-                v = q[j] - a[j] * x[j] - product
+                v = q[j] - a[j] * x[j] - product(columns[j], slope)
                 if mass > 0:
                     v += pulled[j] * (total / mass)
                 step[j] = minimiser(x[j], v, L, w[j], low, high)

@@ -115,7 +115,7 @@ class SparseMatrix(HostOperator):
         return self._rows(self._given, False)
 
     def _rows(self, dtype: np.dtype[Any], transposed: bool) -> Any:
-        """The matrix or its transpose in a dtype: by rows, unless a second layout is too large to be stored."""
+        """The matrix or its transpose in a dtype: by rows, unless a second layout would be too large."""
         if (dtype, transposed) not in self._by_dtype:
             if transposed == self._transposed:
                 matrix = self._by_dtype[self._given, transposed].astype(dtype)
@@ -133,7 +133,8 @@ class SparseMatrix(HostOperator):
         out.reshape(-1)[...] = self._rows(y.dtype, True) @ y.reshape(-1)
 
     def __repr__(self) -> str:
-        return f"Matrix({self.shape[0]} x {self.shape[1]}, {self._by_dtype[self._given, self._transposed].nnz} entries)"
+        entries = self._by_dtype[self._given, self._transposed].nnz
+        return f"Matrix({self.shape[0]} x {self.shape[1]}, {entries} entries)"
 
 
 def Matrix(matrix: Any, domain_shape: Any = None, range_shape: Any = None) -> DenseMatrix | SparseMatrix:

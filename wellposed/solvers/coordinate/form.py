@@ -52,7 +52,7 @@ class Loss:
         v = self._shaped(u)
         if isinstance(inner, FreeIntercept):
             return np.asarray(c * inner.curvature(v)).reshape(-1)
-        return np.asarray(self.f.hessian_product(v, np.ones_like(v))).reshape(-1) + 0 * u
+        return np.asarray(self.f.hessian_product(v, np.ones_like(v)) + 0 * v).reshape(-1)
 
     def _shaped(self, u: np.ndarray) -> np.ndarray:
         v = u.reshape(self.range_shape)

@@ -90,7 +90,7 @@ class Penalty:
                 away = np.where(x >= self.high, np.maximum(self.w * np.sign(x - (x == 0)) - v, 0), away)
             if math.isfinite(self.low):
                 away = np.where(x <= self.low, np.maximum(v - self.w * np.sign(x + (x == 0)), 0), away)
-            return away
+            return np.asarray(away)
         g = self.groups
         count = len(g.w)
         sizes = np.sqrt(np.bincount(g.of, x * x, count))
@@ -101,7 +101,7 @@ class Penalty:
         thresholded = np.maximum(np.abs(v) - self.w, 0)
         inside = np.sqrt(np.bincount(g.of, np.where(used, at_x, thresholded) ** 2, count))
         away = np.where(sizes > 0, inside, np.maximum(inside - g.w, 0))
-        return away.astype(x.dtype)
+        return np.asarray(away, x.dtype)
 
 
 def penalty_of(simple: Functional, like: np.ndarray) -> Penalty | str:
