@@ -13,6 +13,7 @@ from wellposed import arrays
 from wellposed.arrays import Array
 from wellposed.functionals._base import Functional, Shape, Traits, step_for
 from wellposed.functionals.calculus import Composed
+from wellposed.functionals.feasible import rounded
 from wellposed.functionals.norms import L21
 from wellposed.functionals.pairs import PairWeights
 from wellposed.functionals.semidual import QuadraticColumns, newton
@@ -163,7 +164,8 @@ def project(point: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         raise ArithmeticError(
             f"the projection onto transport plans stopped at an error of {at.error:.2g}: rescale the weights"
         )
-    return at.plan if turned else np.ascontiguousarray(at.plan.T)
+    plan = at.plan if turned else np.ascontiguousarray(at.plan.T)
+    return rounded(plan, b, a) if turned else rounded(plan, a, b)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,16 +9,28 @@ from wellposed.problems.imaging import (
     inpainting,
     limited_angle_ct,
 )
+from wellposed.problems.transport import (
+    ClassClouds,
+    ColourTransfer,
+    class_clouds,
+    colour_transfer,
+    rotated_moons,
+)
 from wellposed.problems.waveform import WaveformProblem, waveform_inversion
 
 __all__ = [
+    "ClassClouds",
+    "ColourTransfer",
     "ImagingProblem",
     "WaveformProblem",
+    "class_clouds",
+    "colour_transfer",
     "compressed_sensing_mri",
     "deblurring",
     "denoising",
     "few_view_ct",
     "inpainting",
     "limited_angle_ct",
+    "rotated_moons",
     "waveform_inversion",
 ]

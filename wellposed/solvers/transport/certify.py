@@ -14,10 +14,10 @@ import numpy as np
 
 from wellposed import arrays
 from wellposed.arrays import Array
+from wellposed.functionals.feasible import rounded
 from wellposed.solvers.result import Certificate
 from wellposed.solvers.transport.data import TransportData, check_transport
 from wellposed.solvers.transport.regularisers import Nothing, Regulariser
-from wellposed.solvers.transport.rounding import rounded
 
 if TYPE_CHECKING:
     from wellposed.solvers.transport.result import TransportResult

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from wellposed.arrays import Array
+from wellposed.functionals.feasible import rounded
 from wellposed.solvers.transport.data import check_transport
 
 
@@ -43,23 +44,6 @@ def round_plan(plan: Array, a: Array, b: Array) -> Array:
     if data.full_cost.min() < 0:
         raise ValueError(f"a plan must not be negative, its smallest entry is {data.full_cost.min():g}")
     return data.give_back(data.plan(rounded(data.cost, data.a, data.b)))
-
-
-def rounded(plan: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """`round_plan` for positive weights; the plan itself where its sums are right up to rounding."""
-    rows, columns = plan.sum(axis=1), plan.sum(axis=0)
-    mass = float(a.sum())
-    if np.abs(rows - a).sum() + np.abs(columns - b).sum() <= 1e-14 * mass:
-        return plan
-    # A sum of 0 is never too large, and is filled up below.
-    keep = np.minimum(1.0, a / np.where(rows > 0, rows, a))
-    plan = plan * keep[:, None]
-    columns = plan.sum(axis=0)
-    plan *= np.minimum(1.0, b / np.where(columns > 0, columns, b))
-    lacking, open_ = np.maximum(a - plan.sum(axis=1), 0.0), np.maximum(b - plan.sum(axis=0), 0.0)
-    if lacking.sum() > 0 and open_.sum() > 0:
-        plan += np.outer(lacking, open_ / open_.sum())
-    return plan
 
 
 def marginal_errors(plan: np.ndarray, a: np.ndarray, b: np.ndarray) -> tuple[float, float]:

@@ -1,0 +1,30 @@
+"""The experiments on transport, at tiny sizes."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+
+from wellposed.experiments import sparsity_constrained_ot, sum_of_norms_ot
+
+
+def test_sum_of_norms():
+    size = sum_of_norms_ot.Size(seeds=1, moons=16, colours=6, large=24, tol=1e-3)
+    report = sum_of_norms_ot.run_at(size, seed=0)
+    assert len({claim.statement for claim in report.claims}) == len(report.claims) == 11
+    json.dumps(report.as_dict(), allow_nan=False)
+    (row,) = report.numbers["recovery"]
+    assert row["exact"] == 0.2
+    assert row["path"][-1] < 1e-12
+    assert len(report.figure.axes) == 6
+
+
+def test_sparsity_constrained():
+    size = sparsity_constrained_ot.Size(colours=4, max_iter=300)
+    report = sparsity_constrained_ot.run_at(size, seed=0)
+    assert len({claim.statement for claim in report.claims}) == len(report.claims) == 10
+    json.dumps(report.as_dict(), allow_nan=False)
+    held = {claim.statement: claim.holds for claim in report.claims}
+    assert held["entries of each column"]
+    assert np.isclose(report.numbers["values"]["1"], 0.066332, atol=1e-6)
