@@ -12,6 +12,7 @@ import scipy.sparse
 import scipy.special
 
 import wellposed as wp
+from wellposed.functionals.smoothed import SmoothedL21
 
 SPLITTING = ("primal-dual", "admm", "linearised-admm")
 GRADIENT = ("fista", "ista")
@@ -291,6 +292,20 @@ def deblurred_smoothly():
     )
 
 
+def on_graph():
+    b = _image()
+    B = blur_matrix(KERNEL, IMAGE)
+    L = wp.operators.GraphLaplacian(b, 2, 0.5)
+    norm = SmoothedL21(0.1, axes=()) @ L
+    objective = wp.LeastSquares(wp.operators.Convolution(KERNEL, IMAGE), b) + 0.2 * norm
+    matrix, eps = L.to_dense(), 0.1 * np.ones(b.size)
+
+    def smoothed(x: cp.Variable) -> cp.Expression:
+        return cp.sum(cp.norm(cp.vstack([matrix @ x, eps]), 2, axis=0)) - eps.sum()
+
+    return objective, IMAGE, lambda x: (half_square(B @ x - b.reshape(-1)) + 0.2 * smoothed(x), [])
+
+
 def deblurred():
     b = _image()
     B = blur_matrix(KERNEL, IMAGE)
@@ -546,6 +561,7 @@ CASES = [
     Case("denoised_volume", denoised_volume, ("denoising", *SPLITTING)),
     Case("inpainted", inpainted, ("metric-fista", *SPLITTING)),
     Case("deblurred_smoothly", deblurred_smoothly, ("lbfgs", *GRADIENT, *SPLITTING)),
+    Case("on_graph", on_graph, ("mm-gks", "quadratic-admm", "lbfgs", *GRADIENT, *SPLITTING)),
     Case("deblurred", deblurred, ("metric-fista", *SPLITTING)),
     Case("denoised_tgv", denoised_tgv, SPLITTING),
     Case("grouped", grouped, ("coordinate-descent", *GRADIENT, *SPLITTING)),

@@ -253,6 +253,12 @@ def best_scale(
             limit,
             min(max(limit * (4 * half - end) / (2 * bend), 0.0), limit) if bend > 0 else limit,
         ]
+    elif math.isfinite(value(limit)):
+        from scipy.optimize import minimize_scalar
+
+        # The dual value is concave along the ray.
+        found = minimize_scalar(lambda s: -value(s), bounds=(0.0, limit), options={"xatol": 1e-9})
+        candidates.append(float(found.x))
     return max(((s, value(s)) for s in candidates), key=lambda pair: pair[1])
 
 
