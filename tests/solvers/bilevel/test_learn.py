@@ -206,6 +206,15 @@ def test_a_plot_is_drawn(tmp_path: Path) -> None:
     wp.learn(*pairs(1, 1), method="grid", points=3).plot().savefig(tmp_path / "grid.png")
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_the_loss_is_that_of_the_values(method: str) -> None:
+    lowers, losses = pairs(1, 2)
+    options = {**METHODS[method], "max_iter": 7}
+    result = wp.learn(lowers, losses, method=method, **options)
+    again = [g(wp.minimize(result.objective(h), tol=1e-9).x) for h, g in zip(lowers, losses, strict=True)]
+    assert result.loss == pytest.approx(np.mean(again), rel=2e-2)
+
+
 def test_options_go_to_the_method() -> None:
     lowers, losses = pairs(1, 2)
     by_name = wp.learn(lowers, losses, max_iter=3, eps=1e-2, shrink=0.7)
@@ -234,7 +243,13 @@ np.savez(sys.argv[1], values=np.array(list(result.values.values())), rows=np.arr
 
 @pytest.mark.parametrize(
     ("method", "batch", "options"),
-    [("maid", None, {}), ("maid", 2, {}), ("hoag", 2, {}), ("random", None, {}), ("nelder-mead", None, {})],
+    [
+        ("maid", None, {}),
+        ("nelder-mead", None, {}),
+        pytest.param("maid", 2, {}, marks=pytest.mark.slow),
+        pytest.param("hoag", 2, {}, marks=pytest.mark.slow),
+        pytest.param("random", None, {}, marks=pytest.mark.slow),
+    ],
 )
 def test_a_killed_run_resumes_to_the_same_result(
     method: str, batch: int | None, options: dict[str, Any], tmp_path: Path

@@ -24,7 +24,7 @@ from wellposed.solvers.bilevel.lower import Lower, LowerAt, _units
 from wellposed.solvers.bilevel.vector import ParameterVector
 
 ASSEMBLE_BELOW = 64
-"""Entries of ``x`` up to which ``J`` is assembled row by row."""
+"""Entries of ``x`` up to which ``J`` is assembled row by row, unless its columns cost less."""
 
 COLUMNS_BELOW = 16
 """Numbers to learn up to which ``J`` is assembled column by column."""
@@ -100,7 +100,7 @@ def mixed_norm(
     if len(at.learned) == 1 and (own := getattr(at.learned[0], "parameter_product_norms", None)) is not None:
         return _joined(own(x), vector.unpack(slopes)), True, 0
     n = math.prod(lower.shape)
-    if n <= ASSEMBLE_BELOW:
+    if n <= min(ASSEMBLE_BELOW, 4 * vector.size):
         rows = np.stack([vector.pack(at.mixed(x, e)) for e in _units(lower.like)]) * slopes
         return float(np.linalg.norm(rows, 2)) * (1 + 1e-12), True, n
     blocks, columns, rest = 0.0, [], []

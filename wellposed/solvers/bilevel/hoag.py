@@ -86,7 +86,7 @@ class Hoag:
 
     @property
     def descends(self) -> bool:
-        """True: the last vector is handed back, as in the paper."""
+        """True: the last vector whose loss is known is handed back."""
         return True
 
     def tolerance(self, k: int) -> float:

@@ -161,7 +161,7 @@ class Run:
         judged = validation if self.validation is not None else step.loss
         last = self.method.descends and self.validation is None
         if last or judged < state.best_loss:
-            state.best_loss, state.best_t = judged, np.array(state.t if last else t)
+            state.best_loss, state.best_t = judged, np.array(t)
         self._show(row)
         if self.control.callback is not None:
             seen = Progress(row, self.training.vector.values(t))
