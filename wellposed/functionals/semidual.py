@@ -12,6 +12,9 @@ whose maximisers ``t`` are the columns of the plan: their sums are exact for eve
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -19,6 +22,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from wellposed.kernels.transport_columns import quadratic_columns
+
+ONE_THREAD_BELOW = 2_500_000
+"""Costs from which linear algebra may use several threads: on a busy machine they stall for milliseconds."""
 
 Watch = Callable[[int, float, float], bool]
 """Called with the iteration, the dual value and the largest error of a row sum; true stops."""
@@ -152,6 +158,21 @@ def newton(
     iterations : int
     status : {"converged", "max_iter", "stalled", "stopped"}
     """
+    with one_blas_thread() if cost.size < ONE_THREAD_BELOW else contextlib.nullcontext():
+        return _newton(regulariser, cost, a, b, f, g, tol, max_iter, watch)
+
+
+def _newton(
+    regulariser: ColumnRegulariser,
+    cost: np.ndarray,
+    a: np.ndarray,
+    b: np.ndarray,
+    f: np.ndarray,
+    g: np.ndarray,
+    tol: float,
+    max_iter: int,
+    watch: Watch | None,
+) -> tuple[Columns, int, str]:
     at = regulariser.columns(cost, a, b, f, g)
     for k in range(max_iter + 1):
         if watch is not None and watch(k, at.value, at.error):
@@ -219,23 +240,6 @@ def _line_search(
     return None
 
 
-def continuation(
-    make: Callable[[float], ColumnRegulariser],
-    levels: list[float],
-    cost: np.ndarray,
-    a: np.ndarray,
-    b: np.ndarray,
-    f: np.ndarray,
-    loose: float,
-) -> tuple[np.ndarray, np.ndarray, int]:
-    """A start for `newton` at a small regularisation: roughly solved problems at larger ones."""
-    g, steps = np.zeros_like(b), 0
-    for level in levels:
-        at, count, _ = newton(make(level), cost, a, b, f, g, loose * float(a.sum()), 20)
-        f, g, steps = at.f, at.g, steps + count
-    return f, g, steps
-
-
 def levels_down(first: float, last: float, factor: float) -> list[float]:
     """``first``, ``first / factor``, ... as long as they are above ``last``."""
     levels: list[Any] = []
@@ -243,3 +247,16 @@ def levels_down(first: float, last: float, factor: float) -> list[float]:
         levels.append(first)
         first /= factor
     return levels
+
+
+def one_blas_thread() -> contextlib.AbstractContextManager[Any]:
+    """A context in which the linear algebra of NumPy and SciPy uses one thread."""
+    context: contextlib.AbstractContextManager[Any] = _controller().limit(limits=1, user_api="blas")
+    return context
+
+
+@functools.cache
+def _controller() -> Any:
+    # Both libraries bring a BLAS of their own, which must be loaded to be found.
+    importlib.import_module("scipy.linalg")
+    return importlib.import_module("threadpoolctl").ThreadpoolController()
