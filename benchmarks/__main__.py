@@ -19,6 +19,7 @@ NAMES = {
     "projector": "Projectors",
     "tv_denoising": "Total variation denoising",
     "tv_ct": "Few-view reconstruction",
+    "transport": "Optimal transport",
     "graph_laplacian": "Graph Laplacian",
     "shearlets": "Shearlets",
     "proximal_maps": "Proximal maps",
