@@ -379,7 +379,7 @@ def test_bad_input_is_named_before_any_solve(steps, monkeypatch):
     _, noisy = steps
     objective = wp.LeastSquares(None, noisy) + WEIGHT * wp.TotalVariation()
     blur = wp.operators.Convolution(np.ones((3, 3)) / 9, noisy.shape, boundary="reflect")
-    monkeypatch.setattr("wellposed.solvers.selection_path.minimize", None)
+    monkeypatch.setattr("wellposed.solvers.selection_path.solve_near", None)
 
     def refused(match, *arguments, error=ValueError, **options):
         with pytest.raises(error, match=match):

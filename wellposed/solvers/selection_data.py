@@ -84,12 +84,12 @@ class DataTerm:
     def perturbed(self, objective: Objective, change: Array) -> Objective:
         """The objective with ``b + change`` in place of ``b``."""
         moved = dataclasses.replace(self.fit, b=self.fit.b + change)
-        return Objective(tuple(_replaced(term, self.fit, moved) for term in objective.terms))
+        return Objective(tuple(replaced(term, self.fit, moved) for term in objective.terms))
 
 
 def data_term(objective: Objective) -> DataTerm:
     """The one data fit of an objective; an error if there is none, or more than one."""
-    found = [(term, fit) for term in objective.terms for fit in _fits(term)]
+    found = [(term, fit) for term in objective.terms for fit in fits_in(term)]
     if len(found) != 1:
         what = "no data fit" if not found else f"{len(found)} data fits"
         raise ValueError(
@@ -106,18 +106,20 @@ def shape_of(objective: Objective) -> Shape:
     return shape
 
 
-def _fits(f: Functional) -> Iterator[DataFit]:
+def fits_in(f: Functional) -> Iterator[DataFit]:
+    """The data fits inside a term."""
     if isinstance(f, DataFit):
         yield f
     elif isinstance(f, (Weighted, Composed)):
-        yield from _fits(f.f)
+        yield from fits_in(f.f)
 
 
-def _replaced(f: Functional, old: DataFit, new: DataFit) -> Functional:
+def replaced(f: Functional, old: DataFit, new: Functional) -> Functional:
+    """A term with ``new`` in the place of one of its data fits."""
     if f is old:
         return new
     if isinstance(f, (Weighted, Composed)):
-        return dataclasses.replace(f, f=_replaced(f.f, old, new))
+        return dataclasses.replace(f, f=replaced(f.f, old, new))
     return f
 
 
@@ -159,7 +161,7 @@ def weighted_term(objective: Objective, name: str) -> WeightedTerm | None:
     outer, f = 1.0, holders[0]
     while isinstance(f, Weighted):
         if isinstance(f.weight, Parameter) and f.weight.name == name:
-            held = any(p.name == name for p in f.f.parameters) or any(True for _ in _fits(f.f))
+            held = any(p.name == name for p in f.f.parameters) or any(True for _ in fits_in(f.f))
             return None if held else WeightedTerm(f.weight, f.f if outer == 1.0 else Weighted(outer, f.f))
         outer, f = outer * f.c, f.f
     return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,9 +14,9 @@ from wellposed.arrays import Array
 from wellposed.functionals.objective import Objective
 from wellposed.functionals.parameter import Parameter
 from wellposed.solvers.loop import Info
-from wellposed.solvers.minimize import minimize
-from wellposed.solvers.result import ConvergenceWarning, Result
+from wellposed.solvers.result import Result
 from wellposed.solvers.selection_data import DataTerm, WeightedTerm, data_term, noise_like, weighted_term
+from wellposed.solvers.warm import solve_near
 
 LEAST_SHARE = 1e-3
 """The tolerance shrinks by no more than this factor where the data fit is a small part of the objective."""
@@ -159,15 +158,7 @@ class Path:
         return self.tol * min(max(share, LEAST_SHARE), 1.0)
 
     def _minimise(self, objective: Objective, start: Result | None, tol: float) -> Result:
-        if start is not None and start.plan.solver == "prox":
-            # A closed form needs no start; one that meets the tolerance would stand for the solution.
-            start = None
-        with warnings.catch_warnings():
-            # A solve that falls short shows in the status of its record.
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            return minimize(
-                objective, x0=start, tol=tol, callback=_until_quiet(tol), progress=False, **self.options
-            )
+        return solve_near(objective, start, tol, _until_quiet(tol), **self.options)
 
     def _step_of_change(self) -> float:
         """The same for all weights: of the noise level, or where that is not known, of the data."""

@@ -44,6 +44,9 @@ SMOOTH_FACTOR = 10.0
 
 POISSON_STEPS = 60
 
+ROUNDING_STEPS = 20
+"""Attempts to make up for rounding in the least weight."""
+
 
 def largest_weight(objective: Objective, data: DataTerm, weighted: WeightedTerm) -> float:
     """A weight at which the regulariser leaves next to nothing of the data, within an order of magnitude."""
@@ -78,14 +81,51 @@ def _kernel_point(data: DataTerm, K: LinearOperator | None, like: Array) -> Arra
 
 def _dual_bound(f: Functional, K: LinearOperator | None, slope: Array) -> float:
     """The least ``w`` with ``q / w`` in the domain of the conjugate, for the ``q`` of the module's text."""
-    q = -slope if K is None else K(_pseudo_inverse(K, -slope))
+    bound = polar(f, -slope if K is None else K(_pseudo_inverse(K, -slope)))
+    return bound if math.isfinite(bound) else 0.0
+
+
+def polar(f: Functional, q: Array) -> float:
+    """The least ``w`` with ``q / w`` a subgradient of ``f`` at 0, slightly more by rounding; maybe infinite.
+
+    ``f`` is convex with least value ``f(0) = 0``. Where ``f`` is homogeneous this is its polar gauge, for a
+    norm the dual norm.
+    """
     size = arrays.norm(q)
+    if not size > 0:
+        return 0.0
+    weight = _gauge(f, q, size) if f.traits.homogeneous else _bisected(f, q, size)
+    for _ in range(ROUNDING_STEPS):
+        if not 0 < weight < math.inf or f._conjugate(q / weight) == 0:
+            break
+        weight *= 1 + 4 * arrays.epsilon(q)
+    return weight
+
+
+def _gauge(f: Functional, q: Array, size: float) -> float:
     # dual_scale stops at 1, so it is asked about multiples of q until one is outside.
     for factor in (1.0, 1e3, 1e6, 1e9):
-        scale = f.dual_scale(q * (factor / size)) if size > 0 else 0.0
+        scale = f.dual_scale(q * (factor / size))
         if scale < 1.0:
-            return size / (factor * scale) if scale > 0 else 0.0
+            return size / (factor * scale) if scale > 0 else math.inf
     return 0.0
+
+
+def _bisected(f: Functional, q: Array, size: float) -> float:
+    """On a log scale, from where ``q / w`` has a norm of 1."""
+    low = high = size
+    while f._conjugate(q / high) > 0:
+        high *= 1e3
+        if high > 1e15 * size:
+            return math.inf
+    while f._conjugate(q / low) == 0:
+        low *= 1e-3
+        if low < 1e-15 * size:
+            return 0.0
+    while high > low * (1 + 4 * arrays.epsilon(q)):
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if f._conjugate(q / middle) > 0 else (low, middle)
+    return high
 
 
 def _pseudo_inverse(K: LinearOperator, g: Array) -> Array:
