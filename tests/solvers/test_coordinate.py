@@ -220,3 +220,44 @@ def test_the_gap_bounds_the_error_of_random_problems(problem, kind: str) -> None
         assert objective(result.x) == pytest.approx(result.objective, rel=1e-10, abs=rounding)
         error = objective(result.x) - objective(exact.x)
         assert error <= wp.verify(objective, result).value + exact.certificate.value + rounding
+
+
+@pytest.mark.parametrize("loss", ["least squares", "logistic", "poisson"])
+def test_a_truly_sparse_matrix_gives_the_answer_of_the_dense_one(loss: str) -> None:
+    X, y = data(60, 80)
+    X = np.where(np.abs(X) > 1.2, X + 1, 0.0)
+
+    def objective(matrix) -> wp.Functional:
+        A = wp.operators.Matrix(matrix)
+        fit = {
+            "least squares": lambda: wp.LeastSquares(A, y, intercept=True),
+            "logistic": lambda: wp.LogisticLoss(A, np.sign(y), intercept=True),
+            "poisson": lambda: wp.PoissonLoss(A, np.round(np.abs(y)), intercept=True),
+        }[loss]()
+        return fit + 1.5 * wp.L1()
+
+    dense, sparse = solve(objective(X), 1e-10), solve(objective(scipy.sparse.csc_array(X)), 1e-10)
+    np.testing.assert_allclose(sparse.x, dense.x, atol=1e-4)
+    assert sparse.iterations <= dense.iterations + 3
+
+
+def test_sweeps_over_sparse_columns_agree_with_the_gram_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
+    from wellposed.solvers.coordinate import sparse_pool
+
+    X, y = data(60, 80)
+    objective = lasso(scipy.sparse.csc_array(np.where(np.abs(X) > 1, X + 1, 0.0)), y, 2.0, intercept=True)
+    gram = solve(objective, 1e-10)
+    monkeypatch.setattr(sparse_pool, "SMALL", 0)
+    sweeps = solve(objective, 1e-10)
+    np.testing.assert_allclose(sweeps.x, gram.x, atol=1e-5)
+    assert sweeps.iterations <= gram.iterations + 3
+
+
+@pytest.mark.parametrize("columns", [np.asfortranarray, scipy.sparse.csc_array])
+def test_an_intercept_costs_no_more_iterations_than_centring_beforehand(columns) -> None:
+    X, y = data(60, 80)
+    X = X + 10
+    free = solve(lasso(columns(X), y, 3.0, intercept=True), 1e-8)
+    centred = solve(lasso(X - X.mean(axis=0), y - y.mean(), 3.0), 1e-8)
+    np.testing.assert_allclose(free.x, centred.x, atol=1e-4)
+    assert free.iterations <= centred.iterations + 1

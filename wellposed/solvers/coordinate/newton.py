@@ -22,7 +22,7 @@ SHARPER = 0.01
 NOISE = 16.0
 """Rounding of an objective, in units of the precision: a step may increase it by that."""
 
-FLAT = 1e-6
+FLAT = 1e-2
 """Least curvature, relative to the largest, of the quadratic models."""
 
 

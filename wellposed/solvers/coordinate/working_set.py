@@ -17,12 +17,10 @@ import numpy as np
 
 from wellposed.arrays import Array
 from wellposed.solvers.certificates import Duals, Proof, lower_bound
-from wellposed.solvers.coordinate.dense_pool import DensePool
 from wellposed.solvers.coordinate.design import SparseDesign
 from wellposed.solvers.coordinate.form import Form, coordinate_form
 from wellposed.solvers.coordinate.newton import minimise
 from wellposed.solvers.coordinate.pool import Pool
-from wellposed.solvers.coordinate.sparse_pool import SparsePool
 from wellposed.solvers.loop import StalledError
 from wellposed.solvers.problem import Problem
 from wellposed.solvers.result import Certificate
@@ -33,7 +31,7 @@ FIRST = 100
 FEWEST = 10
 """Groups in the first working set, at least."""
 
-GROWTH = 2.0
+GROWTH = 1.0
 """New coefficients at most, relative to those that are not zero."""
 
 INNER = 0.1
@@ -133,6 +131,10 @@ class WorkingSet:
     def _pool(self, s: State) -> Pool:
         """The working set's columns, gathered anew where the state came from elsewhere."""
         if s.pool is None or not np.array_equal(s.pool.units, s.units):
+            # These bring Numba, which no other solver should have to wait for.
+            from wellposed.solvers.coordinate.dense_pool import DensePool
+            from wellposed.solvers.coordinate.sparse_pool import SparsePool
+
             form = self.form
             sparse = isinstance(form.design, SparseDesign) and form.penalty.groups is None
             kind = SparsePool if sparse else DensePool
