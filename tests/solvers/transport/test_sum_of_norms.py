@@ -176,3 +176,14 @@ def test_points_of_weight_zero_and_identical_points():
     flat = T.sum_of_norms(np.zeros((10, 10)), lam=0.02, row_weights=pairs, column_weights=pairs)
     assert flat.value == 0.0
     assert flat.status == "converged"
+
+
+@pytest.mark.parametrize("step", [0.3, 0.05])
+def test_incremental_steps_reach_the_same_value(step):
+    cost, labels = two_classes(0)
+    pairs = T.class_weights(labels)
+    options = {"lam": 0.08, "row_weights": pairs, "column_weights": pairs}
+    best = T.sum_of_norms(cost, **options, tol=1e-8)
+    result = T.sum_of_norms_incremental(cost, **options, step=step, epochs=100, tol=10.0)
+    assert -1e-9 <= result.value - best.certificate.lower_bound < 1e-8
+    assert result.rounded == pytest.approx(best.rounded, abs=1e-7)

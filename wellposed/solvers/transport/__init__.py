@@ -10,6 +10,7 @@ from wellposed.solvers.transport.data import squared_distances
 from wellposed.solvers.transport.entropic import entropic
 from wellposed.solvers.transport.exact import exact
 from wellposed.solvers.transport.group_lasso import group_lasso
+from wellposed.solvers.transport.incremental import sum_of_norms_incremental
 from wellposed.solvers.transport.quadratic import quadratic
 from wellposed.solvers.transport.result import TransportRecord, TransportResult
 from wellposed.solvers.transport.rounding import round_plan
@@ -31,5 +32,6 @@ __all__ = [
     "sparsity_constrained",
     "squared_distances",
     "sum_of_norms",
+    "sum_of_norms_incremental",
     "verify",
 ]
