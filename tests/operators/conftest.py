@@ -35,6 +35,9 @@ class Entry:
 
 REGISTRY = {
     "identity": Entry(lambda: O.Identity((3, 4))),
+    "centring": Entry(lambda: O.Centring((3, 4))),
+    "centring, weights": Entry(lambda: O.Centring((3, 4), np.abs(np.arange(12.0).reshape(3, 4) - 4))),
+    "columns of a matrix": Entry(lambda: O.Matrix(np.asfortranarray(DENSE), (3, 4), (2, 3))),
     "diagonal": Entry(lambda: O.Diagonal(DENSE)),
     "mask": Entry(lambda: O.Mask(DENSE > 0)),
     "matrix": Entry(lambda: O.Matrix(DENSE, (3, 4), (2, 3))),
