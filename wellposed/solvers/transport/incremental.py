@@ -52,10 +52,10 @@ def sum_of_norms_incremental(
 
     Notes
     -----
-    The dual point comes from the last plan and can prove less than the run has reached: the gap is a bound, but
-    maybe a wide one. Meant for small problems and comparisons: each step touches the whole plan, and memory grows with the
-    number of pairs. A. Defazio, A simple practical accelerated method for finite sums, 2016, for the
-    problem of A. Rahbar et al., 2023.
+    The dual point comes from the last plan and can prove less than the run has reached: the gap is a bound,
+    but maybe a wide one. Meant for small problems and comparisons: each step touches the whole plan, and
+    memory grows with the number of pairs. A. Defazio, A simple practical accelerated method for finite sums,
+    2016, for the problem of A. Rahbar et al., 2023.
 
     Examples
     --------
