@@ -31,7 +31,9 @@ def without_numbers(text):
     return NUMBER.sub("#", text).split()
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md", "docs/multiscale.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/tutorial.md", "docs/multiscale.md", "docs/sparse-regression-papers.md"]
+)
 def test_the_code_of_a_page_runs_and_prints_what_the_page_says(page):
     names = {"__name__": "page"}
     found = blocks(page)

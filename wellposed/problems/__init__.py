@@ -9,6 +9,12 @@ from wellposed.problems.imaging import (
     inpainting,
     limited_angle_ct,
 )
+from wellposed.problems.sparse_models import (
+    Ratings,
+    SparseClassification,
+    low_rank_ratings,
+    sparse_classification,
+)
 from wellposed.problems.transport import (
     ClassClouds,
     ColourTransfer,
@@ -22,6 +28,8 @@ __all__ = [
     "ClassClouds",
     "ColourTransfer",
     "ImagingProblem",
+    "Ratings",
+    "SparseClassification",
     "WaveformProblem",
     "class_clouds",
     "colour_transfer",
@@ -31,6 +39,8 @@ __all__ = [
     "few_view_ct",
     "inpainting",
     "limited_angle_ct",
+    "low_rank_ratings",
     "rotated_moons",
+    "sparse_classification",
     "waveform_inversion",
 ]
