@@ -71,7 +71,7 @@ def test_links_lead_somewhere(page):
 
 def test_every_option_of_the_command_line_is_documented():
     text = (ROOT / "docs" / "command-line.md").read_text()
-    for command in ("reconstruct", "denoise", "deblur", "info", "demo"):
+    for command in ("reconstruct", "denoise", "deblur", "learn", "info", "demo"):
         options = {
             name
             for argument in app[command].assemble_argument_collection()

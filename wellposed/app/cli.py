@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from cyclopts.validators import Number
 
 import wellposed
 from wellposed.app.errors import InputError
+from wellposed.app.options import COMMON, Common, Flag, ImagePrior, Output, Positive, Quiet, number
 
 __all__ = ["app", "main"]
 
@@ -33,42 +35,6 @@ app = App(
     default_parameter=Parameter(negative_iterable=()),
 )
 
-_Positive = Number(gt=0)
-_Prior = Literal["tv", "tgv"]
-_Rule = Literal["auto", "discrepancy", "gcv", "upre", "sure", "lcurve", "residual-whiteness"]
-
-Weight = Annotated[
-    str, Parameter(name="--weight", help="Weight of the prior: a number, or auto (chosen from the data).")
-]
-Rule = Annotated[_Rule, Parameter(name="--rule", help="Rule behind --weight auto.")]
-Noise = Annotated[
-    float | None,
-    Parameter(
-        name="--noise",
-        validator=_Positive,
-        help="Standard deviation of the noise, for rules that need it (images of 8 and 16 bits are scaled to "
-        "0..1); estimated by default.",
-    ),
-]
-Tol = Annotated[float, Parameter(name="--tol", validator=_Positive, help="Relative certificate to reach.")]
-MaxIter = Annotated[
-    int | None, Parameter(name="--max-iter", validator=_Positive, help="Most iterations of the solver.")
-]
-Output = Annotated[
-    Path,
-    Parameter(
-        name=["--output", "-o"],
-        help="Result: .tif .h5 .npz .nii .nii.gz or .png; a PNG quick look is written beside it.",
-    ),
-]
-ReportFile = Annotated[Path | None, Parameter(name="--report", help="HTML report, self-contained.")]
-Truth = Annotated[
-    Path | None, Parameter(name="--truth", help="Image to compare with (PSNR and SSIM), if it is known.")
-]
-PlanOnly = Annotated[bool, Parameter(name="--plan", negative="", help="Print what would be done, and stop.")]
-Quiet = Annotated[bool, Parameter(name=["--quiet", "-q"], negative="", help="Print only notes and errors.")]
-Flag = Parameter(negative="")
-
 
 @app.command
 def reconstruct(
@@ -76,18 +42,14 @@ def reconstruct(
     /,
     *,
     output: Output = Path("recon.tif"),
-    report: ReportFile = None,
     slice_: Annotated[str, Parameter(name="--slice")] = "0",
-    views: Annotated[int | None, Parameter(validator=_Positive)] = None,
+    views: Annotated[int | None, Parameter(validator=Positive)] = None,
     prior: Literal["tv", "tgv", "weighted-tv", "graph", "none"] = "tv",
     initial: Literal["tv", "fbp", "tikhonov"] = "tv",
-    eta: Annotated[float | None, Parameter(validator=_Positive)] = None,
+    eta: Annotated[float | None, Parameter(validator=Positive)] = None,
     power: Annotated[float, Parameter(validator=Number(gt=0, lte=1))] = 0.1,
-    radius: Annotated[int, Parameter(validator=_Positive)] = 4,
-    sigma: Annotated[float | None, Parameter(validator=_Positive)] = None,
-    weight: Weight = "auto",
-    rule: Rule = "auto",
-    noise: Noise = None,
+    radius: Annotated[int, Parameter(validator=Positive)] = 4,
+    sigma: Annotated[float | None, Parameter(validator=Positive)] = None,
     nonnegative: bool = True,
     center: str = "auto",
     rings: Annotated[bool, Flag] = False,
@@ -96,20 +58,16 @@ def reconstruct(
     dark: Path | None = None,
     allow_saturated: Annotated[bool, Flag] = False,
     geometry: Literal["parallel", "fan"] = "parallel",
-    source_origin: Annotated[float | None, Parameter(validator=_Positive)] = None,
+    source_origin: Annotated[float | None, Parameter(validator=Positive)] = None,
     origin_detector: Annotated[float | None, Parameter(validator=Number(gte=0))] = None,
-    pixel_size: Annotated[float | None, Parameter(validator=_Positive)] = None,
-    size: Annotated[int | None, Parameter(validator=_Positive)] = None,
+    pixel_size: Annotated[float | None, Parameter(validator=Positive)] = None,
+    size: Annotated[int | None, Parameter(validator=Positive)] = None,
     double: Annotated[bool, Flag] = False,
-    tol: Tol = 1e-3,
-    max_iter: MaxIter = None,
     checkpoint: Path | None = None,
     resume: Annotated[bool, Flag] = False,
     checkpoint_seconds: Annotated[float, Parameter(validator=Number(gte=0))] = 5.0,
-    workers: Annotated[int | None, Parameter(validator=_Positive)] = None,
-    truth: Truth = None,
-    plan: PlanOnly = False,
-    quiet: Quiet = False,
+    workers: Annotated[int | None, Parameter(validator=Positive)] = None,
+    common: Common = COMMON,
 ) -> int:
     """Reconstruct slices of a CT scan by a variational method, with a certificate.
 
@@ -178,60 +136,50 @@ def reconstruct(
     from wellposed.app import reconstruct as work
     from wellposed.app.console import Console
     from wellposed.app.geometry import Geometry
+    from wellposed.app.learned_file import read_learned
     from wellposed.app.outputs import Outputs
     from wellposed.app.scan_task import Source, Task, Weighting
-    from wellposed.app.solve import Options
 
     if prior == "weighted-tv" and initial == "tikhonov":
         raise InputError("--initial tikhonov goes with --prior graph; use --initial tv or fbp")
+    options = common.options(prior)
+    learned = None if common.params is None else read_learned(common.params)
+    if learned is not None and common.params is not None:
+        learned.require("ct", common.params)
     task = Task(
         row=0,
         source=Source(scan, angles, white, dark, allow_saturated, rings, double),
         geometry=Geometry(
             geometry,
             views,
-            _number(center, "--center"),
+            number(center, "--center"),
             source_origin,
             origin_detector,
             pixel_size,
             size,
         ),
-        prior=prior,
+        prior=prior if learned is None else "learned",
         nonnegative=nonnegative,
-        options=Options(_number(weight, "--weight", positive=True), rule, noise, tol, max_iter),
+        options=options,
         weighting=Weighting(initial, eta, power, radius, sigma),
+        learned=learned,
     )
     request = work.Request(
         task,
         slice_,
-        Outputs(output, report, _command()),
+        Outputs(output, common.report, _command()),
         checkpoint,
         resume,
         checkpoint_seconds,
         workers,
-        truth,
-        plan,
+        common.truth,
+        common.plan,
     )
-    return work.run(request, Console(quiet))
+    return work.run(request, Console(common.quiet))
 
 
 @app.command
-def denoise(
-    image: Path,
-    /,
-    *,
-    output: Output,
-    report: ReportFile = None,
-    prior: _Prior = "tv",
-    weight: Weight = "auto",
-    rule: Rule = "auto",
-    noise: Noise = None,
-    tol: Tol = 1e-3,
-    max_iter: MaxIter = None,
-    truth: Truth = None,
-    plan: PlanOnly = False,
-    quiet: Quiet = False,
-) -> int:
+def denoise(image: Path, /, *, output: Output, prior: ImagePrior = "tv", common: Common = COMMON) -> int:
     """Remove noise from a grey or colour image or a volume.
 
     Parameters
@@ -241,16 +189,7 @@ def denoise(
     prior
         Total variation (joined over the colours), or total generalised variation (grey only).
     """
-    from wellposed.app import restore
-    from wellposed.app.console import Console
-    from wellposed.app.outputs import Outputs
-    from wellposed.app.solve import Options
-
-    options = Options(_number(weight, "--weight", positive=True), rule, noise, tol, max_iter)
-    outputs = Outputs(output, report, _command())
-    return restore.run(
-        restore.Request(image, prior, options, outputs, truth=truth, plan_only=plan), Console(quiet)
-    )
+    return _restore(image, output, prior, common)
 
 
 @app.command
@@ -260,18 +199,10 @@ def deblur(
     *,
     psf: str,
     output: Output,
-    report: ReportFile = None,
     boundary: Literal["reflect", "periodic", "zero"] = "reflect",
-    prior: _Prior = "tv",
-    weight: Weight = "auto",
-    rule: Rule = "auto",
-    noise: Noise = None,
+    prior: ImagePrior = "tv",
     nonnegative: Annotated[bool, Flag] = False,
-    tol: Tol = 1e-3,
-    max_iter: MaxIter = None,
-    truth: Truth = None,
-    plan: PlanOnly = False,
-    quiet: Quiet = False,
+    common: Common = COMMON,
 ) -> int:
     """Undo a known blur of a grey or colour image.
 
@@ -288,15 +219,147 @@ def deblur(
     nonnegative
         Keep the image at or above zero.
     """
+    return _restore(image, output, prior, common, psf, boundary, nonnegative)
+
+
+def _restore(
+    image: Path,
+    output: Path,
+    prior: ImagePrior,
+    common: Common,
+    psf: str | None = None,
+    boundary: str = "reflect",
+    nonnegative: bool = False,
+) -> int:
     from wellposed.app import restore
     from wellposed.app.console import Console
     from wellposed.app.outputs import Outputs
-    from wellposed.app.solve import Options
 
-    options = Options(_number(weight, "--weight", positive=True), rule, noise, tol, max_iter)
-    outputs = Outputs(output, report, _command())
-    request = restore.Request(image, prior, options, outputs, psf, boundary, nonnegative, truth, plan)
-    return restore.run(request, Console(quiet))
+    request = restore.Request(
+        image,
+        prior,
+        common.options(prior),
+        Outputs(output, common.report, _command()),
+        psf,
+        boundary,
+        nonnegative,
+        common.truth,
+        common.plan,
+        common.params,
+    )
+    return restore.run(request, Console(common.quiet))
+
+
+@app.command
+def learn(
+    *,
+    task: Literal["denoise", "deblur", "ct"],
+    train: Path,
+    validate: Path,
+    noise: Annotated[float, Parameter(validator=Positive)],
+    prior: Literal["tv", "weighted-tv", "foe", "tikhonov"] = "tv",
+    output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("params.json"),
+    report: Annotated[Path | None, Parameter(name="--report")] = None,
+    psf: str | None = None,
+    boundary: Literal["reflect", "periodic", "zero"] = "reflect",
+    views: Annotated[int, Parameter(validator=Positive)] = 60,
+    crop: Annotated[int | None, Parameter(validator=Number(gte=8))] = None,
+    crops: Annotated[int, Parameter(validator=Positive)] = 1,
+    grey: Annotated[bool, Flag] = False,
+    filters: Annotated[int | None, Parameter(validator=Positive)] = None,
+    filter_size: Annotated[int, Parameter(validator=Number(gte=2))] = 5,
+    eta: Annotated[float | None, Parameter(validator=Positive)] = None,
+    power: Annotated[float, Parameter(validator=Number(gt=0, lte=1))] = 0.5,
+    max_iter: Annotated[int, Parameter(validator=Positive)] = 50,
+    max_seconds: Annotated[float | None, Parameter(validator=Positive)] = None,
+    workers: Annotated[int, Parameter(validator=Positive)] = 1,
+    seed: Annotated[int, Parameter(validator=Number(gte=0))] = 0,
+    checkpoint: Path | None = None,
+    resume: Annotated[bool, Flag] = False,
+    quiet: Quiet = False,
+) -> int:
+    """Learn the parameters of a prior from true images, for denoise, deblur and reconstruct --params.
+
+    The images are degraded with seeded noise; the parameters with which they are restored best, and which
+    do best on other images, are written with all that is needed to use them.
+
+    Parameters
+    ----------
+    task
+        What the parameters are for: noise, a known blur with noise, or a parallel-beam scan with noise.
+    train
+        Folder of true images to learn from.
+    validate
+        Folder of other true images, by which the parameters are judged.
+    noise
+        Standard deviation of the noise (8 and 16 bits are scaled to 0..1); for ct as a share of the largest
+        line integral.
+    prior
+        Smoothed total variation; one that spares the edges of a first image; filters with their weights
+        (field of experts, grey only); or the squared gradient.
+    output
+        JSON; a PNG of the same name with the loss and an example is written beside it.
+    report
+        HTML report, self-contained.
+    psf
+        For deblur: gaussian:SIGMA or disk:RADIUS in pixels, or a grey image file.
+    boundary
+        For deblur: what lies beyond the border.
+    views
+        For ct: projections over half a turn.
+    crop
+        Learn on random squares of this side, which is faster.
+    crops
+        Squares cut out of each image.
+    grey
+        Make colour images grey.
+    filters
+        Of the field of experts (default: all of their size but the constant).
+    filter_size
+        Side of the filters.
+    eta
+        Of weighted-tv: jumps of the first image well below it count as flat (default: searched for).
+    power
+        Of weighted-tv: how much edges are spared, 1 not at all, near 0 the most.
+    max_iter
+        Steps of the learning method.
+    max_seconds
+        Time for each run of it; weighted-tv takes several.
+    workers
+        Processes over which large images are spread.
+    seed
+        Of noise and squares.
+    checkpoint
+        Save the run here now and then; deleted at its end.
+    resume
+        Go on with the run saved in the checkpoint, if there is one.
+    """
+    from wellposed.app import learn as work
+    from wellposed.app.console import Console
+    from wellposed.app.learn_data import Degradation
+    from wellposed.app.learn_stages import Limits
+
+    request = work.Request(
+        train,
+        validate,
+        Degradation(task, noise, psf, boundary, views),
+        prior,
+        output,
+        Limits(max_iter, math.inf if max_seconds is None else max_seconds, workers),
+        report,
+        crop,
+        crops,
+        grey,
+        filters,
+        filter_size,
+        eta,
+        power,
+        seed,
+        checkpoint,
+        resume,
+        _command(),
+    )
+    return work.run(request, Console(quiet))
 
 
 @app.command
@@ -372,20 +435,6 @@ def reproduce(
     if experiment is None:
         raise InputError("name an experiment; wellposed reproduce --list lists them")
     return work.run(experiment, full, seed, output, Console(quiet))
-
-
-def _number(text: str, option: str, positive: bool = False) -> float | None:
-    """The number of an option, or None for ``auto``."""
-    if text == "auto":
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not abs(value) < float("inf") or (positive and value <= 0):
-        kind = "a positive number" if positive else "a number"
-        raise InputError(f"{option} {text} is neither {kind} nor auto; write e.g. {option} auto")
-    return value
 
 
 def _command() -> str:

@@ -132,6 +132,8 @@ def _checkpoint(request: Request, task: Task, scan: Scan) -> CheckpointFile | No
         return None
     if task.prior == "none":
         raise InputError("--checkpoint has nothing to save without a prior; leave it out")
+    if task.prior == "learned":
+        raise InputError("--checkpoint does not go with --params; leave it out")
     if task.prior in ("weighted-tv", "graph"):
         raise InputError(
             f"--checkpoint does not save the initial image of --prior {task.prior}; leave it out"

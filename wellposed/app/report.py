@@ -1,5 +1,7 @@
 """One self-contained HTML page about one run: what came out, how sure it is, and how to repeat it."""
 
+from __future__ import annotations
+
 import base64
 import math
 import sys
@@ -7,13 +9,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wellposed.app import plots
 from wellposed.app.writers import write_text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["Report", "certificate_sentence", "render", "versions", "write_report"]
 
@@ -57,6 +62,8 @@ class Report:
         Row (image) to label to number, where a reference exists; `reference` says which.
     reference : str
         What the metrics compare with.
+    figures : mapping
+        Caption to further figure.
     """
 
     title: str
@@ -79,6 +86,7 @@ class Report:
     timings: Mapping[str, float] = field(default_factory=dict)
     metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     reference: str = ""
+    figures: Mapping[str, Figure] = field(default_factory=dict)
 
 
 def certificate_sentence(
@@ -169,6 +177,7 @@ def render(report: Report) -> str:
     return environment.get_template("report.html").render(
         report=report,
         figures=figures,
+        further={text: plots.to_base64(figure) for text, figure in report.figures.items()},
         columns=columns,
         versions=versions(),
         icon=base64.b64encode(_ICON).decode("ascii"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,8 @@ from wellposed.app.console import Console, Interrupt
 from wellposed.app.errors import InputError, as_input_error
 from wellposed.app.files import fingerprint
 from wellposed.app.images import Image, read_image
+from wellposed.app.learned_file import LearnedFile, read_learned
+from wellposed.app.learned_objective import image_scale, objective, solve_learned
 from wellposed.app.outputs import Outputs, history_of, quality
 from wellposed.app.report import Report, certificate_sentence
 from wellposed.app.scan_objective import prior_of
@@ -23,10 +25,14 @@ if TYPE_CHECKING:
     from wellposed.functionals.parameter import Parameter
     from wellposed.operators._base import LinearOperator
 
-__all__ = ["Request", "point_spread", "run"]
+__all__ = ["Request", "blurring", "point_spread", "run"]
 
 INTERRUPTED = 130
-_PRIORS = {"tv": "Total variation", "tgv": "Total generalised variation"}
+_PRIORS = {
+    "tv": "Total variation",
+    "tgv": "Total generalised variation",
+    "learned": "Learned",
+}
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,8 @@ class Request:
         Image to compare with.
     plan_only : bool
         Print the plan and do nothing else.
+    params : Path or None
+        File of learned parameters, in place of the prior and its weight.
     """
 
     image: Path
@@ -59,6 +67,7 @@ class Request:
     nonnegative: bool = False
     truth: Path | None = None
     plan_only: bool = False
+    params: Path | None = None
 
 
 def point_spread(text: str) -> NDArray[np.float64]:
@@ -125,8 +134,15 @@ def run(request: Request, console: Console) -> int:
     if request.prior == "tgv" and image.colour:
         raise InputError("--prior tgv works on grey images and volumes; use --prior tv for colour")
     blur = None if request.psf is None else _blur(request, image)
+    learned = None if request.params is None else _learned(request, request.params, image)
 
     def build(weight: float | Parameter) -> Functional:
+        if learned is not None:
+            first = learned.prior == "weighted-tv"
+            prior, values = ("tv", learned.initial) if first else (learned.prior, learned.values)
+            return objective(
+                prior, values, blur, image.pixels, ridge=learned.ridge, channels=learned.channels
+            )
         return _objective(request, image, blur, weight)
 
     plan = planned(build, request.options)
@@ -135,9 +151,50 @@ def run(request: Request, console: Console) -> int:
         return 0
     console.stage(f"{request.image.name}: {' x '.join(map(str, image.pixels.shape))}, {image.stored}")
     with Interrupt().listening() as interrupt:
-        solution = solve(build, request.options, console, interrupt)
+        if learned is None:
+            solution = solve(build, request.options, console, interrupt)
+        else:
+            solution = _solve_learned(request, learned, image, blur, console, interrupt)
     _write(request, image, truth, solution, console)
     return INTERRUPTED if interrupt.requested else 0
+
+
+def _learned(request: Request, path: Path, image: Image) -> LearnedFile:
+    """The learned parameters, if they are for such images."""
+    learned = read_learned(path)
+    learned.require("denoise" if request.psf is None else "deblur", path)
+    if image.pixels.ndim - image.colour != 2:
+        raise InputError(f"the parameters {path} are for images, and the file holds a volume")
+    if learned.channels != (3 if image.colour else 1):
+        kinds = {1: "grey", 3: "colour"}
+        raise InputError(
+            f"the parameters {path} were learned on {kinds[learned.channels]} images, {request.image} is "
+            f"{kinds[3 if image.colour else 1]}; convert it, or learn on such images"
+        )
+    return learned
+
+
+def _solve_learned(
+    request: Request,
+    learned: LearnedFile,
+    image: Image,
+    blur: LinearOperator | None,
+    console: Console,
+    interrupt: Interrupt,
+) -> Solution:
+    solution = solve_learned(
+        learned, blur, image.pixels, request.options, console, interrupt, request.nonnegative
+    )
+    notes = list(learned.warnings(request.options.noise))
+    if request.psf is not None and (blurred := learned.setting.get("psf")) != request.psf:
+        notes.append(f"the parameters were learned for the blur {blurred}, not {request.psf}")
+    here = image_scale(image.pixels)
+    if not 1 / 3 < here / learned.image_scale < 3:
+        notes.append(
+            f"the parameters were learned on images whose 99th percentile is {learned.image_scale:.3g}; "
+            f"here it is {here:.3g}: scale the image"
+        )
+    return replace(solution, notes=(*solution.notes, *notes))
 
 
 def _truth(request: Request, image: Image) -> NDArray[Any] | None:
@@ -152,22 +209,33 @@ def _truth(request: Request, image: Image) -> NDArray[Any] | None:
     return truth.pixels
 
 
-def _blur(request: Request, image: Image) -> LinearOperator:
+def blurring(
+    kernel: NDArray[np.float64], shape: tuple[int, ...], colour: bool, boundary: str
+) -> LinearOperator:
+    """The blur of images of a shape by a point spread function.
+
+    Raises
+    ------
+    InputError
+        If the kernel is larger than the image.
+    """
     from wellposed.operators.convolution import Convolution
 
+    if any(k > n for k, n in zip(kernel.shape, shape[:2], strict=True)):
+        raise InputError(
+            f"the point spread function of {kernel.shape[0]} x {kernel.shape[1]} pixels is larger than the "
+            f"image of {shape[0]} x {shape[1]}; give a smaller one"
+        )
+    with as_input_error():
+        return Convolution(kernel[..., np.newaxis] if colour else kernel, shape, boundary=boundary)
+
+
+def _blur(request: Request, image: Image) -> LinearOperator:
     assert request.psf is not None
     kernel = point_spread(request.psf)
     if not image.colour and image.pixels.ndim == 3:
         raise InputError("deblur takes images, and the file holds a volume; give its slices one by one")
-    if any(k > n for k, n in zip(kernel.shape, image.pixels.shape[:2], strict=True)):
-        raise InputError(
-            f"the point spread function of {kernel.shape[0]} x {kernel.shape[1]} pixels is larger than the "
-            f"image of {image.pixels.shape[0]} x {image.pixels.shape[1]}; give a smaller one"
-        )
-    with as_input_error():
-        return Convolution(
-            kernel[..., np.newaxis] if image.colour else kernel, image.pixels.shape, boundary=request.boundary
-        )
+    return blurring(kernel, image.pixels.shape, image.colour, request.boundary)
 
 
 def _objective(
@@ -196,7 +264,7 @@ def _write(
         metrics = {name: quality(panel, truth, span, axis) for name, panel in panels.items()}
         panels = {"truth": truth, **panels}
     summary = certificate_sentence(
-        f"{_PRIORS[request.prior]} {'denoising' if request.psf is None else 'deblurring'} with weight "
+        f"{_PRIORS[_prior(request)]} {'denoising' if request.psf is None else 'deblurring'} with weight "
         f"{solution.weight:.4g}",
         result.certificate.kind,
         result.certificate.relative,
@@ -250,7 +318,8 @@ def _settings(request: Request) -> dict[str, str]:
     options = request.options
     settings = {
         "image": str(request.image.resolve()),
-        "prior": request.prior,
+        "prior": _prior(request),
+        "params": str(request.params),
         "weight": "auto" if options.weight is None else f"{options.weight!r}",
         "rule": options.rule,
         "noise": "estimated" if options.noise is None else f"{options.noise!r}",
@@ -261,3 +330,7 @@ def _settings(request: Request) -> dict[str, str]:
     if request.psf is not None:
         settings |= {"psf": request.psf, "boundary": request.boundary}
     return settings
+
+
+def _prior(request: Request) -> str:
+    return request.prior if request.params is None else "learned"

@@ -14,9 +14,12 @@ from numpy.typing import NDArray
 from wellposed.app.checkpoints import CheckpointFile
 from wellposed.app.console import Console, Interrupt
 from wellposed.app.errors import InputError, as_input_error
+from wellposed.app.learned_objective import image_scale, rescaled, solve_learned
+from wellposed.app.learned_objective import objective as learned_objective
 from wellposed.app.solve import Search, Solution, planned, solution_of, solve
 
 if TYPE_CHECKING:
+    from wellposed.app.learned_file import LearnedFile
     from wellposed.app.scan_task import Prepared, Task
     from wellposed.functionals._base import Functional
     from wellposed.functionals.parameter import Parameter
@@ -30,6 +33,15 @@ _SEARCH_COLUMNS = 160
 
 def objective(task: Task, prepared: Prepared, weight: float | Parameter) -> Functional:
     """Least squares of the views in use + weight * prior (+ the constraint)."""
+    from wellposed.functionals.indicators import NonNegative
+
+    if (learned := task.learned) is not None:
+        first = learned.prior == "weighted-tv"
+        prior, values = ("tv", learned.initial) if first else (learned.prior, learned.values)
+        total = learned_objective(
+            prior, values, prepared.operator, prepared.data, ridge=learned.ridge, channels=1
+        )
+        return total + NonNegative() if task.nonnegative else total
     if task.prior == "graph":
         return _total(task, prepared.operator, prepared.data, weight, _graph_prior(task, prepared))
     return _total(task, prepared.operator, prepared.data, weight, prior_of(task.prior))
@@ -135,11 +147,44 @@ def solve_slice(
     InputError
         If the problem cannot be solved as asked for.
     """
+    if task.learned is not None:
+        return _learned(task, task.learned, prepared, console, interrupt, quick)
     if task.prior == "weighted-tv":
         return _weighted(task, prepared, console, interrupt, quick)
     if task.prior == "graph":
         return _on_graph(task, prepared, console, interrupt, quick)
     return _plain(task, prepared, console, interrupt, checkpoint)
+
+
+def _learned(
+    task: Task,
+    learned: LearnedFile,
+    prepared: Prepared,
+    console: Console,
+    interrupt: Interrupt,
+    quick: NDArray[Any] | None,
+) -> Solution:
+    """Solve with learned parameters, brought to the size of the numbers in this image."""
+    if quick is None:
+        raise InputError(
+            "learned parameters are brought to the scale of the image by its filtered back-projection, and "
+            "this scan has none; use --prior tv"
+        )
+    factor = image_scale(quick) / learned.image_scale
+    solution = solve_learned(
+        rescaled(learned, factor),
+        prepared.operator,
+        prepared.data,
+        task.options,
+        console,
+        interrupt,
+        task.nonnegative,
+    )
+    notes = list(learned.warnings(task.options.noise))
+    views = len(prepared.chosen)
+    if (before := learned.setting.get("views")) != str(views):
+        notes.append(f"the parameters were learned for {before} views, and {views} are used here")
+    return replace(solution, notes=(*solution.notes, *notes))
 
 
 def _plain(

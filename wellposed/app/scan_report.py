@@ -24,6 +24,7 @@ _PRIORS = {
     "weighted-tv": "weighted total variation",
     "graph": "graph Laplacian",
     "none": "filtered back-projection",
+    "learned": "learned",
 }
 
 

@@ -16,6 +16,7 @@ from wellposed.app.console import Console, Interrupt
 from wellposed.app.errors import InputError, as_input_error
 from wellposed.app.files import require_memory
 from wellposed.app.geometry import Center, Geometry, locate_center
+from wellposed.app.learned_file import LearnedFile
 from wellposed.app.scan_objective import plan_of, solve_slice
 from wellposed.app.scans import Scan, open_scan
 from wellposed.app.solve import Options, Solution
@@ -78,6 +79,7 @@ class Task:
     nonnegative: bool
     options: Options
     weighting: Weighting = Weighting()
+    learned: LearnedFile | None = None
 
     @property
     def weighting_settings(self) -> dict[str, Any]:
