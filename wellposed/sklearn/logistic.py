@@ -1,0 +1,222 @@
+"""Classification with the logistic loss and an elastic net penalty."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+from scipy.special import expit, log_expit, log_softmax, softmax
+from sklearn.base import ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import validate_data
+
+from wellposed.functionals._base import Functional
+from wellposed.functionals.datafits import DataFit
+from wellposed.functionals.elastic_net import ElasticNet
+from wellposed.functionals.logistic import LogisticLoss
+from wellposed.functionals.multinomial import MultinomialLoss
+from wellposed.functionals.norms import L1
+from wellposed.functionals.objective import Objective
+from wellposed.operators._base import LinearOperator
+from wellposed.operators.matrices import Matrix
+from wellposed.operators.matrix_product import MatrixProduct
+from wellposed.sklearn._base import LinearModel, Weight, elastic_net
+
+
+class SparseLogisticRegression(ClassifierMixin, LinearModel):  # type: ignore[misc]
+    r"""Classification by the logistic model with an L1 or elastic net penalty.
+
+    .. math:: \min_{w, c} \; \frac1n \sum_i \log\big(1 + e^{-y_i (x_i^T w + c)}\big)
+        + \alpha \rho \|w\|_1 + \frac{\alpha (1 - \rho)}{2} \|w\|_2^2, \qquad y_i = \pm 1
+
+    With more than two classes the loss is the cross-entropy of the softmax of one score per class.
+
+    Parameters
+    ----------
+    alpha : float
+        Weight of the penalty, at least 0. The ``C`` of `sklearn.linear_model.LogisticRegression` is
+        ``1 / (n * alpha)``.
+    l1_ratio : float
+        :math:`\rho`, between 0 and 1; 1 is the L1 norm alone.
+    fit_intercept, tol, max_iter, warm_start
+        As for `Lasso`; the intercept has no penalty.
+
+    Attributes
+    ----------
+    classes_ : array of shape (n_classes,)
+    coef_ : array of shape (1, n_features), or (n_classes, n_features) for more than two classes
+    intercept_ : array of shape (1,) or (n_classes,)
+    n_iter_, dual_gap_, certificate_
+        As for `Lasso`. For more than two classes the certificate is a residual, which is no bound, and
+        ``dual_gap_`` is NaN.
+
+    Examples
+    --------
+    >>> import numpy as np, wellposed as wp
+    >>> X = np.array([[-2.0, 0.1], [-1.0, -0.1], [1.0, 0.1], [2.0, -0.1]])
+    >>> model = wp.sklearn.SparseLogisticRegression().fit(X, ["no", "no", "yes", "yes"])
+    >>> model.predict([[3.0, 0.0]]), bool(model.coef_[0, 1] == 0)
+    (array(['yes'], dtype='<U3'), True)
+    """
+
+    def __init__(
+        self,
+        alpha: float = 0.01,
+        *,
+        l1_ratio: float = 1.0,
+        fit_intercept: bool = True,
+        tol: float = 1e-6,
+        max_iter: int = 10_000,
+        warm_start: bool = False,
+    ):
+        self.alpha = alpha
+        self.l1_ratio = l1_ratio
+        self.fit_intercept = fit_intercept
+        self.tol = tol
+        self.max_iter = max_iter
+        self.warm_start = warm_start
+
+    def fit(self, X: Any, y: Any) -> SparseLogisticRegression:
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : array or sparse matrix of shape (n_samples, n_features)
+            In float32 or float64, which the coefficients keep.
+        y : array of shape (n_samples,)
+            Labels of at least two classes.
+
+        Returns
+        -------
+        self
+        """
+        return self._fit(X, y)
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Scores: of the second class for two classes, else of each class.
+
+        Parameters
+        ----------
+        X : array or sparse matrix of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples,) or (n_samples, n_classes)
+        """
+        scores = np.asarray(self._scores(X))
+        return scores[:, 0] if scores.shape[1] == 1 else scores
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict the class with the largest score.
+
+        Parameters
+        ----------
+        X : array or sparse matrix of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples,)
+        """
+        scores = self.decision_function(X)
+        return np.asarray(
+            self.classes_[(scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)]
+        )
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Probabilities of the classes.
+
+        Parameters
+        ----------
+        X : array or sparse matrix of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples, n_classes)
+        """
+        scores = self.decision_function(X)
+        if scores.ndim == 1:
+            return np.column_stack([expit(-scores), expit(scores)])
+        return np.asarray(softmax(scores, axis=1))
+
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """Logarithms of the probabilities of the classes.
+
+        Parameters
+        ----------
+        X : array or sparse matrix of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples, n_classes)
+        """
+        scores = self.decision_function(X)
+        if scores.ndim == 1:
+            return np.column_stack([log_expit(-scores), log_expit(scores)])
+        return np.asarray(log_softmax(scores, axis=1))
+
+    # --- from data to the objective -----------------------------------------------------------------
+
+    def _read(self, X: Any, y: Any, sample_weight: Any) -> tuple[Any, np.ndarray, np.ndarray | None]:
+        X, y = validate_data(self, X, y, accept_sparse=["csc", "csr"], dtype=[np.float64, np.float32])
+        check_classification_targets(y)
+        self.classes_, number = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            one, name = self.classes_[0], type(self).__name__
+            raise ValueError(f"{name} needs samples of at least 2 classes, got one class: {one!r}")
+        if len(self.classes_) == 2:
+            return X, (2.0 * number - 1.0).astype(X.dtype), None
+        return X, number, None
+
+    def _penalty(self, features: int) -> Functional:
+        return elastic_net(self)
+
+    def _loss(self, A: LinearOperator, y: np.ndarray, sample_weight: np.ndarray | None) -> DataFit:
+        return LogisticLoss(A, y, intercept=bool(self.fit_intercept))
+
+    def _objective(
+        self, X: Any, y: np.ndarray, sample_weight: np.ndarray | None, weight: Weight
+    ) -> Objective:
+        if y.dtype == X.dtype:
+            return super()._objective(X, y, sample_weight, weight)
+        count = len(self.classes_)
+        known = np.eye(count, dtype=X.dtype)[y]
+        loss = MultinomialLoss(_scores_of(X, count, bool(self.fit_intercept)), known)
+        return Objective.of((1 / len(y)) * loss, weight * self._penalty_of_rows(X.shape[1], X.dtype))
+
+    def _penalty_of_rows(self, features: int, dtype: Any) -> Functional:
+        """The penalty of one row of coefficients per feature; the row of the intercepts has none."""
+        penalty = self._penalty(features)
+        if not self.fit_intercept:
+            return penalty
+        if isinstance(penalty, ElasticNet):
+            raise ValueError("more than two classes need l1_ratio=1 or fit_intercept=False")
+        return L1(np.append(np.ones(features, dtype), dtype.type(0))[:, None])
+
+    def _keep(self, x: np.ndarray, intercept: float) -> None:
+        if x.ndim == 1:
+            self.coef_, self.intercept_ = x[None], np.array([intercept], x.dtype)
+        elif self.fit_intercept:
+            self.coef_, self.intercept_ = np.ascontiguousarray(x[:-1].T), x[-1] - x[-1].mean()
+        else:
+            self.coef_, self.intercept_ = np.ascontiguousarray(x.T), np.zeros(x.shape[1], x.dtype)
+
+    def _start(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray | None:
+        if len(shape) == 1:
+            return super()._start(shape, dtype)
+        if not (self.warm_start and hasattr(self, "coef_")):
+            return None
+        rows = [self.coef_.T, self.intercept_[None]] if self.fit_intercept else [self.coef_.T]
+        x = np.concatenate(rows).astype(dtype)
+        return x if x.shape == shape else None
+
+
+def _scores_of(X: Any, classes: int, intercept: bool) -> LinearOperator:
+    """From one row of coefficients per feature, and one of intercepts, to one score per class."""
+    if scipy.sparse.issparse(X):
+        one = scipy.sparse.csr_array(np.ones((X.shape[0], 1), X.dtype))
+        both = scipy.sparse.hstack([X, one], format="csr") if intercept else scipy.sparse.csr_array(X)
+        each = scipy.sparse.kron(both, scipy.sparse.eye_array(classes, dtype=X.dtype), format="csr")
+        return Matrix(each, (both.shape[1], classes), (X.shape[0], classes))
+    both = np.column_stack([X, np.ones(len(X), X.dtype)]) if intercept else X
+    return MatrixProduct(both, classes)
