@@ -58,7 +58,7 @@ def at_most(statement: str, value: float, bound: float, note: str = "", claimed:
     >>> at_most("error over that of total variation", 0.4, 0.5).outcome
     'holds'
     """
-    holds = math.isfinite(value) and value <= bound
+    holds = bool(math.isfinite(value) and value <= bound)
     return Claim(statement, claimed or f"at most {bound:g}", f"{value:.3g}", holds, note)
 
 
@@ -79,7 +79,7 @@ def at_least(statement: str, value: float, bound: float, note: str = "", claimed
     >>> at_least("share of the gain", 0.4, 0.5).outcome
     'does not hold'
     """
-    holds = math.isfinite(value) and value >= bound
+    holds = bool(math.isfinite(value) and value >= bound)
     return Claim(statement, claimed or f"at least {bound:g}", f"{value:.3g}", holds, note)
 
 
