@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from wellposed.experiments import high_dim_representers
+from wellposed.experiments import high_dim_representers, lasso_mixture_of_experts
 
 
 def check(report, claims):
@@ -23,3 +23,19 @@ def test_high_dim_representers():
     ]
     assert len(exact) == 4
     assert all(c.holds for c in exact)
+
+
+def test_lasso_mixture_of_experts():
+    size = lasso_mixture_of_experts.Size(
+        seeds=1,
+        path_seeds=1,
+        replicates=1,
+        counts=(60, 120),
+        samples=120,
+        weights=(1e-3, 2.0, 5.0, 10.0),
+        starts=2,
+    )
+    claims = check(lasso_mixture_of_experts.run_at(size, seed=0), 12)
+    assert claims["least relative change of the objective in an iteration"].holds
+    assert claims["largest relative duality gap of a last maximisation step"].holds
+    assert claims["slopes that are not 0 in the fit at that weight"].holds

@@ -1,5 +1,6 @@
 """Ready-made problems: data, operator, ground truth and noise level; phantoms and metrics."""
 
+from wellposed.problems.experts import ExpertMixture, expert_mixture
 from wellposed.problems.imaging import (
     ImagingProblem,
     compressed_sensing_mri,
@@ -9,6 +10,7 @@ from wellposed.problems.imaging import (
     inpainting,
     limited_angle_ct,
 )
+from wellposed.problems.inverse_transport import GaussianInverseTransport, gaussian_inverse_transport
 from wellposed.problems.sparse_models import (
     Ratings,
     SparseClassification,
@@ -27,6 +29,8 @@ from wellposed.problems.waveform import WaveformProblem, waveform_inversion
 __all__ = [
     "ClassClouds",
     "ColourTransfer",
+    "ExpertMixture",
+    "GaussianInverseTransport",
     "ImagingProblem",
     "Ratings",
     "SparseClassification",
@@ -36,7 +40,9 @@ __all__ = [
     "compressed_sensing_mri",
     "deblurring",
     "denoising",
+    "expert_mixture",
     "few_view_ct",
+    "gaussian_inverse_transport",
     "inpainting",
     "limited_angle_ct",
     "low_rank_ratings",
