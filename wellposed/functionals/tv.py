@@ -16,6 +16,7 @@ from wellposed.functionals.datafits import as_weights, learnable_weights
 from wellposed.functionals.norms import L1, L21
 from wellposed.functionals.parameter import Parameter, current, positive
 from wellposed.functionals.smoothed import SmoothedL21
+from wellposed.functionals.smoothed_planes import SmoothedPlanes
 from wellposed.operators._base import LinearOperator
 from wellposed.operators.calculus import Gradient
 
@@ -238,16 +239,22 @@ class SmoothedTotalVariation(DifferencePenalty):
 
     def gradient(self, x: Array) -> Array:
         f, D = self._outer(x)
-        return D.apply_adjoint(f.gradient(D(x)))
+        loops = SmoothedPlanes.of(f, D, x)
+        return loops.gradient(x) if loops else D.apply_adjoint(f.gradient(D(x)))
 
     def hessian_product(self, x: Array, v: Array) -> Array:
         f, D = self._outer(x)
-        return D.apply_adjoint(f.hessian_product(D(x), D(v)))
+        loops = SmoothedPlanes.of(f, D, x)
+        return loops.hessian_product(x, v) if loops else D.apply_adjoint(f.hessian_product(D(x), D(v)))
 
     def parameter_product(self, x: Array, v: Array) -> dict[str, Any]:
         if not self.parameters:
             return {}
         f, D = self._outer(x)
+        if isinstance(self.eps, Parameter) and not isinstance(self.weights, Parameter):
+            loops = SmoothedPlanes.of(f, D, x)
+            if loops:
+                return {self.eps.name: loops.along_eps(x, v)}
         return self._in_shape(f.parameter_product(D(x), D(v)))
 
     def parameter_gradient(self, x: Array) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from wellposed.functionals._base import Functional
 from wellposed.functionals.merge import merge
 from wellposed.functionals.objective import Objective
 from wellposed.functionals.parameter import added
+from wellposed.functionals.smoothed_planes import SmoothedPlanes
 from wellposed.solvers.problem import Term, canonical
 
 DENSE_BELOW = 256
@@ -179,7 +180,7 @@ class LowerAt:
         """The gradient of the smooth part."""
         if not self.terms:
             return lambda x: 0.0 * x
-        parts = [_gradient_of(t) for t in self.terms]
+        parts = [_gradient_of(t, self.lower.like) for t in self.terms]
         if len(parts) == 1:
             return parts[0]
         return lambda x: _total(part(x) for part in parts)
@@ -192,7 +193,7 @@ class LowerAt:
         """Products with the Hessian of the smooth part at ``x``."""
         if not self.terms:
             return lambda v: 0.0 * v
-        parts = [_hessian_of(t, t.forward(x)) for t in self.terms]
+        parts = [_hessian_of(t, x) for t in self.terms]
         if len(parts) == 1:
             return parts[0]
         return lambda v: _total(part(v) for part in parts)
@@ -217,20 +218,25 @@ def _joint(rough: list[Functional], like: Array) -> Functional:
     return joint
 
 
-def _gradient_of(t: Term) -> Callable[[Array], Array]:
+def _gradient_of(t: Term, like: Array) -> Callable[[Array], Array]:
     f, K = t.f, t.K
     if K is None:
         return f.gradient
+    if (loops := SmoothedPlanes.of(f, K, like)) is not None:
+        return loops.gradient
     return lambda x: K.apply_adjoint(f.gradient(K(x)))
 
 
-def _hessian_of(t: Term, image: Array) -> Callable[[Array], Array]:
+def _hessian_of(t: Term, x: Array) -> Callable[[Array], Array]:
     f, K = t.f, t.K
     if K is None and (at := getattr(f, "hessian_at", None)) is not None:
-        products: Callable[[Array], Array] = at(image)
+        products: Callable[[Array], Array] = at(x)
         return products
     if K is None:
-        return lambda v: f.hessian_product(image, v)
+        return lambda v: f.hessian_product(x, v)
+    if (loops := SmoothedPlanes.of(f, K, x)) is not None:
+        return lambda v: loops.hessian_product(x, v)
+    image = K(x)
     return lambda v: K.apply_adjoint(f.hessian_product(image, K(v)))
 
 
