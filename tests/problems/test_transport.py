@@ -37,3 +37,23 @@ def test_colour_transfer():
     moved = problem.recoloured(np.zeros((6, 3)))
     assert moved.min() >= 0
     assert moved.mean() < 0.2
+
+
+def test_inverse_transport_between_normal_points():
+    problem = wp.problems.gaussian_inverse_transport(
+        nodes=6, graph="grid", delta=0.5, eps=2.0, samples=40_000
+    )
+    assert problem.graph.sum() == 2 * 7
+    assert problem.affinity.sum(axis=1) == pytest.approx(0.5 * np.ones(6))
+    assert problem.distances().max() == 3
+    exact = wp.transport.gaussian_coupling(problem.affinity, eps=2.0)
+    assert np.abs(problem.cross - exact).max() < 0.03
+    assert np.abs(problem.cov_y - np.eye(6)).max() < 0.03
+    assert problem.wrong_positions(problem.affinity) == 0
+    assert problem.wrong_positions(np.eye(6)) == 14
+    random = wp.problems.gaussian_inverse_transport(nodes=30, graph="random")
+    assert np.array_equal(random.graph, random.graph.T)
+    assert not random.graph.diagonal().any()
+    for wrong in ({"graph": "tree"}, {"nodes": 1}, {"delta": 0.0}, {"samples": -1}):
+        with pytest.raises(ValueError, match=r"must be|needs"):
+            wp.problems.gaussian_inverse_transport(**wrong)

@@ -11,6 +11,7 @@ from wellposed.problems.imaging import (
     limited_angle_ct,
 )
 from wellposed.problems.inverse_transport import GaussianInverseTransport, gaussian_inverse_transport
+from wellposed.problems.inverse_transport import GaussianInverseTransport, gaussian_inverse_transport
 from wellposed.problems.sparse_models import (
     Ratings,
     SparseClassification,
@@ -31,6 +32,7 @@ __all__ = [
     "ColourTransfer",
     "ExpertMixture",
     "GaussianInverseTransport",
+    "GaussianInverseTransport",
     "ImagingProblem",
     "Ratings",
     "SparseClassification",
@@ -42,6 +44,7 @@ __all__ = [
     "denoising",
     "expert_mixture",
     "few_view_ct",
+    "gaussian_inverse_transport",
     "gaussian_inverse_transport",
     "inpainting",
     "limited_angle_ct",

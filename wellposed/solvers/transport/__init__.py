@@ -9,26 +9,37 @@ from wellposed.solvers.transport.certify import verify
 from wellposed.solvers.transport.data import squared_distances
 from wellposed.solvers.transport.entropic import entropic
 from wellposed.solvers.transport.exact import exact
+from wellposed.solvers.transport.gaussian_coupling import gaussian_affinity, gaussian_coupling
 from wellposed.solvers.transport.group_lasso import group_lasso
 from wellposed.solvers.transport.incremental import sum_of_norms_incremental
+from wellposed.solvers.transport.inverse import InverseResult, inverse, inverse_gaussian, sparsistency
 from wellposed.solvers.transport.quadratic import quadratic
 from wellposed.solvers.transport.result import TransportRecord, TransportResult
 from wellposed.solvers.transport.rounding import round_plan
+from wellposed.solvers.transport.sparsistency import Sparsistency, gaussian_sparsistency
 from wellposed.solvers.transport.sparsity_constrained import sparsity_constrained
 from wellposed.solvers.transport.sum_of_norms import sum_of_norms
 from wellposed.solvers.transport.weights import class_weights, gaussian_weights
 
 __all__ = [
+    "InverseResult",
+    "Sparsistency",
     "TransportRecord",
     "TransportResult",
     "class_weights",
     "entropic",
     "exact",
+    "gaussian_affinity",
+    "gaussian_coupling",
+    "gaussian_sparsistency",
     "gaussian_weights",
     "group_lasso",
+    "inverse",
+    "inverse_gaussian",
     "quadratic",
     "recovery_bound",
     "round_plan",
+    "sparsistency",
     "sparsity_constrained",
     "squared_distances",
     "sum_of_norms",
