@@ -16,7 +16,7 @@ from wellposed.app.errors import InputError
 from wellposed.app.files import check_writable, full_suffix
 from wellposed.app.learn_data import Degradation, Example, examples, read_truths
 from wellposed.app.learned_file import NOISE_UNITS, LearnedFile, write_learned
-from wellposed.app.learned_objective import image_scale, solve_learned
+from wellposed.app.learned_objective import image_scale, solve_learned, starting
 from wellposed.app.solve import Options
 from wellposed.problems.metrics import psnr
 
@@ -149,6 +149,8 @@ def _check(request: Request) -> None:
         raise InputError(f"--eta is for --prior weighted-tv, not for {request.prior}; leave it out")
     if request.filters is not None and request.prior != "foe":
         raise InputError(f"--filters is for --prior foe, not for {request.prior}; leave it out")
+    if request.prior == "foe":
+        starting("foe", 1.0, 1.0, request.filters, request.filter_size)
     if request.resume and request.checkpoint is None:
         raise InputError("--resume needs --checkpoint FILE, the file to go on from")
 
