@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 
-from wellposed.experiments import sparsity_constrained_ot, sum_of_norms_ot
+from wellposed.experiments import sparse_inverse_ot, sparsity_constrained_ot, sum_of_norms_ot
 
 
 def test_sum_of_norms():
@@ -28,3 +28,17 @@ def test_sparsity_constrained():
     held = {claim.statement: claim.holds for claim in report.claims}
     assert held["entries of each column"]
     assert np.isclose(report.numbers["values"]["1"], 0.066332, atol=1e-6)
+
+
+def test_sparse_inverse():
+    size = sparse_inverse_ot.Size(20, 6, 3, 3, 2, (800, 3200), 60)
+    report = sparse_inverse_ot.run_at(size, seed=0)
+    assert len({claim.statement for claim in report.claims}) == len(report.claims) == 24
+    json.dumps(report.as_dict(), allow_nan=False)
+    held = {claim.statement: claim.holds for claim in report.claims}
+    decided = "the support is found from the exact coupling if the certificate is below 1"
+    assert [holds for name, holds in held.items() if name.startswith(decided)] == [True]
+    assert report.numbers["wrong positions"]["1.0"] == [40, 40, 40, 0, 40]
+    assert report.numbers["phases"]["certificate"][0][0][0] > 1
+    assert report.numbers["phases"]["wrong"][0][0][0] > 0
+    assert len(report.figure.axes) == 6
