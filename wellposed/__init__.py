@@ -113,6 +113,7 @@ _MODULES = {
     "operators": "operators",
     "testing": "testing",
     "functionals": "functionals",
+    "multitask": "solvers.multitask",
     "problems": "problems",
     "regularisation": "functionals.adaptive_weights",
     "sklearn": "sklearn",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from wellposed.experiments import high_dim_representers, lasso_mixture_of_experts
+from wellposed.experiments import active_mtrl_lasso, high_dim_representers, lasso_mixture_of_experts
 
 
 def check(report, claims):
@@ -39,3 +39,11 @@ def test_lasso_mixture_of_experts():
     assert claims["least relative change of the objective in an iteration"].holds
     assert claims["largest relative duality gap of a last maximisation step"].holds
     assert claims["slopes that are not 0 in the fit at that weight"].holds
+
+
+def test_active_mtrl_lasso():
+    size = active_mtrl_lasso.Size(
+        replicates=2, allocations=100, features=15, tasks=12, budget=1500, least=20, first=40, target=500
+    )
+    claims = check(active_mtrl_lasso.run_at(size, seed=0), 14)
+    assert all(claim.holds for claim in list(claims.values())[:7])

@@ -11,13 +11,13 @@ from wellposed.problems.imaging import (
     limited_angle_ct,
 )
 from wellposed.problems.inverse_transport import GaussianInverseTransport, gaussian_inverse_transport
-from wellposed.problems.inverse_transport import GaussianInverseTransport, gaussian_inverse_transport
 from wellposed.problems.sparse_models import (
     Ratings,
     SparseClassification,
     low_rank_ratings,
     sparse_classification,
 )
+from wellposed.problems.tasks import RelatedTasks, related_tasks
 from wellposed.problems.transport import (
     ClassClouds,
     ColourTransfer,
@@ -32,9 +32,9 @@ __all__ = [
     "ColourTransfer",
     "ExpertMixture",
     "GaussianInverseTransport",
-    "GaussianInverseTransport",
     "ImagingProblem",
     "Ratings",
+    "RelatedTasks",
     "SparseClassification",
     "WaveformProblem",
     "class_clouds",
@@ -45,10 +45,10 @@ __all__ = [
     "expert_mixture",
     "few_view_ct",
     "gaussian_inverse_transport",
-    "gaussian_inverse_transport",
     "inpainting",
     "limited_angle_ct",
     "low_rank_ratings",
+    "related_tasks",
     "rotated_moons",
     "sparse_classification",
     "waveform_inversion",

@@ -97,7 +97,8 @@ def mixture_of_experts(
     :math:`\frac12 \sum_i \tau_{ik} (y_i - b - \beta^\top x_i)^2 + \sigma^2 \lambda \|\beta\|_1`; for each row
     of the gate in turn its cross-entropy with the responsibilities, the other rows held, plus
     :math:`\mu \|\gamma\|_1`. Both by `minimize`, to a duality gap. The variance is updated in closed form
-    after a second computation of the responsibilities. No step lowers the objective, up to the gaps.
+    after a second computation of the responsibilities. No step lowers the objective, up to the gaps. All is
+    computed in double precision.
     Source: B.-T. Huynh and F. Chamroukhi, arXiv 1907.06994, for the algorithm (with an approximate Newton
     step for the gate); T. T. Nguyen et al., arXiv 2009.10622, for the theory.
 
