@@ -1,10 +1,11 @@
-"""Learning the parameters of an objective: hypergradients with error bounds, MAID, HOAG and searches.
+"""Learning the parameters of an objective: hypergradients with error bounds, MAID, HOAG, searches, evidence.
 
 ``lower`` is an objective ``h(x, theta)`` whose minimiser is compared with the truth by ``loss``, the upper
 level. `hypergradient` differentiates the loss of the minimiser, `learn` minimises it.
 """
 
 from wellposed.solvers.bilevel.constants import Constants, Given
+from wellposed.solvers.bilevel.elbo import Elbo
 from wellposed.solvers.bilevel.hoag import Hoag
 from wellposed.solvers.bilevel.hypergradient import Hypergradient, hypergradient
 from wellposed.solvers.bilevel.learn import learn
@@ -15,6 +16,7 @@ from wellposed.solvers.bilevel.search import Grid, NelderMead, Random
 
 __all__ = [
     "Constants",
+    "Elbo",
     "Given",
     "Grid",
     "Hoag",

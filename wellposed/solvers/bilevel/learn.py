@@ -8,13 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from wellposed.functionals.norms import SquaredL2
 from wellposed.solvers.bilevel.constants import Given
+from wellposed.solvers.bilevel.elbo import Elbo
 from wellposed.solvers.bilevel.hoag import Hoag
 from wellposed.solvers.bilevel.learned import Learned, Progress
 from wellposed.solvers.bilevel.lower import StrongConvexity
 from wellposed.solvers.bilevel.maid import Maid
 from wellposed.solvers.bilevel.method import Method
 from wellposed.solvers.bilevel.pair import Pair, Solves
+from wellposed.solvers.bilevel.quasi_newton import QuasiNewton
 from wellposed.solvers.bilevel.run import Control, Run
 from wellposed.solvers.bilevel.search import Grid, NelderMead, Random
 from wellposed.solvers.bilevel.training import Training, training_pairs
@@ -24,15 +27,17 @@ from wellposed.solvers.fingerprint import digest
 METHODS: dict[str, type[Any]] = {
     "maid": Maid,
     "hoag": Hoag,
+    "quasi-newton": QuasiNewton,
     "grid": Grid,
     "random": Random,
     "nelder-mead": NelderMead,
+    "elbo": Elbo,
 }
 
 
 def learn(
     lower: Any,
-    loss: Any,
+    loss: Any = None,
     parameters: Any = None,
     method: str | Method = "maid",
     *,
@@ -67,14 +72,16 @@ def learn(
         ``h_i``, with the `Parameter` objects to learn inside; convex. Smooth ones must be strongly convex;
         L1 norms, bounds and elastic nets are allowed (without proven accuracies).
     loss : Functional or list of Functional
-        ``g_i``, differentiable, such as ``LeastSquares(None, truth)``.
+        ``g_i``, differentiable, such as ``LeastSquares(None, truth)``. None for ``"elbo"``.
     parameters : list of Parameter or str, optional
         Which to learn (default: all inside ``lower`` and ``loss``). They start from their values and stay
         within their bounds; steps are taken on the scale of their transform.
-    method : {"maid", "hoag", "grid", "random", "nelder-mead"} or Method
+    method : {"maid", "hoag", "grid", "random", "nelder-mead", "elbo"} or Method
         ``"maid"``: gradient descent whose accuracies adapt, each decrease proven. ``"hoag"``: tolerances
-        that follow a schedule. The others use values of the loss only. Their options are further keyword
-        arguments: see `Maid`, `Hoag`, `Grid`, `Random`, `NelderMead` in ``wellposed.solvers.bilevel``.
+        that follow a schedule. ``"elbo"``: variances of the noise and of a normal prior from the lower levels
+        alone (empirical Bayes), for ``LeastSquares`` and ``SquaredL2``. The others use values of the loss
+        only. Their options are further keyword arguments: see `Maid`, `Hoag`, `Elbo`, `Grid`, `Random`,
+        `NelderMead` in ``wellposed.solvers.bilevel``.
     validation : (lower, loss), optional
         Further pairs. What is handed back is then the best on them.
     x0 : array or list of array, optional
@@ -135,7 +142,7 @@ def learn(
     0.6
     """
     chosen = _method(method, options)
-    pairs = training_pairs(lower, loss, x0, strong_convexity, constants)
+    pairs = training_pairs(lower, _losses(loss, lower, chosen, batch), x0, strong_convexity, constants)
     aside = () if validation is None else _validation(validation, strong_convexity, constants)
     vector = parameter_vector(parameters, [f for p in pairs for f in (p.lower.objective, p.loss)])
     how = Solves(solver, max_lower, max_linear)
@@ -170,6 +177,19 @@ def _method(method: str | Method, options: dict[str, Any]) -> Method:
         raise TypeError(f"method {method!r} has no option {', '.join(unknown)}; it has {', '.join(known)}")
     made: Method = METHODS[method](**options)
     return made
+
+
+def _losses(loss: Any, lower: Any, method: Method, batch: int | None) -> Any:
+    """The losses as they are given; for a method without any, what stands in their place."""
+    if not isinstance(method, Elbo):
+        if loss is None:
+            raise TypeError(f"method {method.name!r} needs a loss; only 'elbo' learns without one")
+        return loss
+    if loss is not None:
+        raise TypeError("method 'elbo' takes no loss: it learns from the data in the lower level")
+    if batch is not None:
+        raise ValueError("method 'elbo' works on all examples at once: leave batch out")
+    return [SquaredL2()] * len(lower) if isinstance(lower, (list, tuple)) else SquaredL2()
 
 
 def _validation(
