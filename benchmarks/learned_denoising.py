@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -146,7 +146,7 @@ def experts_to_learn(size: int, count: int, weight: float, smoothing: float, sca
 
 
 def learned_prior(
-    prior: wp.Functional, train: Photographs, work: float, **options: float
+    prior: wp.Functional, train: Photographs, work: float, **options: Any
 ) -> tuple[wp.Functional, wp.Learned]:
     """A prior with parameters learned by MAID, and the run."""
     result = wp.learn(
@@ -176,7 +176,9 @@ def main() -> None:
     tv_quality = test.quality(tv_images)
     row("total variation", 2, tv_run, train.quality(train.denoised(tv)), tv_quality)
     start = experts_to_learn(args.size, args.filters, args.weight, args.smoothing, args.scale)
-    experts, run = learned_prior(start, train, args.work, progress=True)
+    # Weights and smoothing constants first: what they should be decides how long a step of filters may be.
+    rough, first = learned_prior(start, train, args.first, parameters=["weights", "smoothing"])
+    experts, run = learned_prior(rough, train, args.work, max_seconds=args.seconds, progress=True)
     images = test.denoised(experts)
     quality = test.quality(images)
     count = sum(p.size for p in start.parameters)
@@ -187,6 +189,13 @@ def main() -> None:
         None,
         train.quality(train.denoised(start)),
         test.quality(test.denoised(start)),
+    )
+    row(
+        f"{name}, without filters",
+        count,
+        first,
+        train.quality(train.denoised(rough)),
+        test.quality(test.denoised(rough)),
     )
     row(name, count, run, train.quality(train.denoised(experts)), quality)
     print(f"\nstatus: TV {tv_run.status}, experts {run.status}")
@@ -288,8 +297,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=5, help="side of a filter (5)")
     parser.add_argument("--weight", type=float, default=0.006, help="first weight of a filter (0.006)")
     parser.add_argument("--smoothing", type=float, default=0.007, help="first smoothing (0.007)")
-    parser.add_argument("--scale", type=float, default=3.0, help="first norm of a filter (3)")
-    parser.add_argument("--work", type=float, default=4000, help="iterations for each photograph (4000)")
+    parser.add_argument("--scale", type=float, default=1.0, help="first norm of a filter (1)")
+    parser.add_argument("--first", type=float, default=1500, help="iterations without filters (1500)")
+    parser.add_argument("--work", type=float, default=20000, help="iterations with them (20000)")
+    parser.add_argument("--seconds", type=float, default=np.inf, help="limit on their time")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--no-grid", action="store_true", help="leave out the grid of total variation")
     parser.add_argument("--output", type=Path, help="where to write the picture")

@@ -75,7 +75,7 @@ def test_total_variation_is_that_of_the_specification():
     assert start.loss(images.noisy) == pytest.approx(20.39, abs=0.005)
     loss, (x,) = start.evaluate({}, 1e-3)
     assert loss == pytest.approx(2.6964, abs=1e-4)
-    assert images.quality(x) == pytest.approx(30.33, abs=0.02)
+    assert images.quality(x) == pytest.approx(30.33, abs=0.05)
 
 
 def test_a_loss_of_several_images_is_the_mean():

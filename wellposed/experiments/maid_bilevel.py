@@ -8,7 +8,7 @@ experts. Work is iterations of lower levels and of linear systems, those of refu
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -112,14 +112,10 @@ def draw(first: Curves, second: Curves, third: Curves, fourth: Curves) -> Figure
     """Loss against work for each problem, and the accuracies of the last."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(15, 8), layout="constrained")
+    figure = Figure(figsize=(15, 8.5), layout="constrained")
     axes = figure.subplots(2, 3)
-    starts = {name: c for name, c in first.items() if "step" not in name and "gradient" not in name}
-    steps = {
-        name: c
-        for name, c in first.items()
-        if name in ("adaptive 1e-1", "gradient, adaptive 1e-1") or "step" in name
-    }
+    steps = {n: c for n, c in first.items() if n == "adaptive 1e-1" or "step" in n or "gradient" in n}
+    starts = {n: c for n, c in first.items() if n == "adaptive 1e-1" or n not in steps}
     for ax, title, curves in (
         (axes[0, 0], "quadratic problem", starts),
         (axes[0, 1], "quadratic problem: first steps", steps),
@@ -127,20 +123,31 @@ def draw(first: Curves, second: Curves, third: Curves, fourth: Curves) -> Figure
         (axes[1, 0], "digits", third),
         (axes[1, 1], "field of experts", fourth),
     ):
-        for name, curve in curves.items():
-            ax.loglog(np.maximum(curve.work, 1), curve.loss, _style(name), label=name, lw=1.3)
+        for (name, curve), style in zip(curves.items(), styles(curves), strict=True):
+            ax.loglog(np.maximum(curve.work, 1), curve.loss, label=name, **style)
         ax.set(title=title, xlabel="lower-level and linear iterations", ylabel="upper loss")
-        ax.legend(fontsize=7)
+        ax.legend(fontsize=7, loc="lower left")
     last = axes[1, 2]
-    for name, curve in fourth.items():
-        last.loglog(np.arange(1, len(curve.eps)), curve.eps[1:], _style(name), label=name, lw=1.3)
+    for (name, curve), style in zip(fourth.items(), styles(fourth), strict=True):
+        last.loglog(np.arange(1, len(curve.eps)), curve.eps[1:], label=name, **style)
     last.set(title="field of experts: accuracy of the lower level", xlabel="upper iterations", ylabel="eps")
-    last.legend(fontsize=7)
+    last.legend(fontsize=7, loc="lower left")
     return figure
 
 
-def _style(name: str) -> str:
-    return "--" if name.startswith("fixed") else ":" if name.startswith("HOAG") else "-"
+def styles(names: Iterable[str]) -> list[dict[str, Any]]:
+    """Solid lines for MAID, dashed ones for fixed accuracies, dotted ones for HOAG, each with its colours."""
+    from matplotlib import colormaps
+
+    kinds = {"-": "winter", "--": "autumn", ":": "copper"}
+    chosen = ["--" if n.startswith("fixed") else ":" if n.startswith("HOAG") else "-" for n in names]
+    seen = dict.fromkeys(kinds, 0)
+    found = []
+    for kind in chosen:
+        share = seen[kind] / max(chosen.count(kind) - 1, 1)
+        seen[kind] += 1
+        found.append({"ls": kind, "color": colormaps[kinds[kind]](0.9 * share), "lw": 1.4})
+    return found
 
 
 EXPERIMENT = Experiment(
