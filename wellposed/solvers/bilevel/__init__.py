@@ -12,6 +12,7 @@ from wellposed.solvers.bilevel.learn import learn
 from wellposed.solvers.bilevel.learned import Learned, Progress
 from wellposed.solvers.bilevel.maid import Maid
 from wellposed.solvers.bilevel.method import Row
+from wellposed.solvers.bilevel.quasi_newton import QuasiNewton
 from wellposed.solvers.bilevel.search import Grid, NelderMead, Random
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Maid",
     "NelderMead",
     "Progress",
+    "QuasiNewton",
     "Random",
     "Row",
     "hypergradient",

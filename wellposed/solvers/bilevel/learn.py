@@ -76,11 +76,12 @@ def learn(
     parameters : list of Parameter or str, optional
         Which to learn (default: all inside ``lower`` and ``loss``). They start from their values and stay
         within their bounds; steps are taken on the scale of their transform.
-    method : {"maid", "hoag", "grid", "random", "nelder-mead", "elbo"} or Method
+    method : {"maid", "hoag", "quasi-newton", "grid", "random", "nelder-mead", "elbo"} or Method
         ``"maid"``: gradient descent whose accuracies adapt, each decrease proven. ``"hoag"``: tolerances
-        that follow a schedule. ``"elbo"``: variances of the noise and of a normal prior from the lower levels
-        alone (empirical Bayes), for ``LeastSquares`` and ``SquaredL2``. The others use values of the loss
-        only. Their options are further keyword arguments: see `Maid`, `Hoag`, `Elbo`, `Grid`, `Random`,
+        that follow a schedule. ``"quasi-newton"``: L-BFGS steps, the fewest iterations, without proofs.
+        ``"elbo"``: variances of the noise and of a normal prior from the lower levels alone (empirical
+        Bayes), for ``LeastSquares`` and ``SquaredL2``. The others use values of the loss only. Their
+        options are further keyword arguments: see `Maid`, `Hoag`, `QuasiNewton`, `Elbo`, `Grid`, `Random`,
         `NelderMead` in ``wellposed.solvers.bilevel``.
     validation : (lower, loss), optional
         Further pairs. What is handed back is then the best on them.
