@@ -57,7 +57,7 @@ class Elbo:
     value is ``1 / v`` and the other's ``1 / (kappa l)``; left out of ``parameters`` it states a known
     noise. If it is none, ``v`` is found too, and the weight is what gives the same minimiser.
     ``SquaredL2().shifted(mu)`` sets the centre of the prior. Examples share both variances. The loss in
-    the history is ``-J / kappa`` per example, a step is ``sweeps`` updates of everything.
+    the history is ``-J`` per example, a step is ``sweeps`` updates of everything.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ class Elbo:
         return Step(loss, self.eps, certified=True, status=status)
 
     def _loss(self, model: Model, bound: float) -> float:
-        return -bound / (model.evidence.kappa * len(model.evidence.examples))
+        return -bound / len(model.evidence.examples)
 
     def _tell(self, training: Training, state: State, memory: Memory) -> None:
         """The values of the parameters and the means of the posteriors."""
