@@ -8,6 +8,8 @@ with :math:`\ell(u; y) = (u - y)^2 / 2` for the linear models, so that ``alpha``
 scikit-learn: :math:`\frac{1}{2n}\|y - Xw - c\|^2 + \alpha \|w\|_1` for `Lasso`.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from wellposed.sklearn.cross_validated import (
     ElasticNetCV,
     GroupLassoCV,
@@ -21,11 +23,15 @@ from wellposed.sklearn.generalised import HuberRegressor, PoissonRegressor
 from wellposed.sklearn.linear import ElasticNet, GroupLasso, Lasso, SparseGroupLasso
 from wellposed.sklearn.logistic import SparseLogisticRegression
 
+if TYPE_CHECKING:
+    from wellposed.sklearn.transports import GroupLassoTransport, SumOfNormsTransport
+
 __all__ = [
     "ElasticNet",
     "ElasticNetCV",
     "GroupLasso",
     "GroupLassoCV",
+    "GroupLassoTransport",
     "HuberRegressor",
     "HuberRegressorCV",
     "Lasso",
@@ -36,4 +42,14 @@ __all__ = [
     "SparseGroupLassoCV",
     "SparseLogisticRegression",
     "SparseLogisticRegressionCV",
+    "SumOfNormsTransport",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # POT's estimators, which these build on, take long to import.
+    if name not in ("GroupLassoTransport", "SumOfNormsTransport"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from wellposed.sklearn import transports
+
+    return getattr(transports, name)
