@@ -88,6 +88,7 @@ REGISTRY = [
     Entry("l1 loss", lambda a: wp.L1Loss(None, a(B))),
     Entry("l1 loss, some weights 0", lambda a: wp.L1Loss(None, a(B), a(HALF))),
     Entry("logistic loss", lambda a: wp.LogisticLoss(None, a(SIGNS))),
+    Entry("censored least squares", lambda a: wp.CensoredLeastSquares(None, a(B), SIGNS > 0)),
     Entry("soft logistic loss", lambda a: wp.SoftLogisticLoss(None, a(PROBABILITIES), a(B))),
     Entry(
         "soft logistic loss, intercept", lambda a: wp.SoftLogisticLoss(None, a(PROBABILITIES), intercept=True)
