@@ -24,6 +24,8 @@ NAMES = {
     "shearlets": "Shearlets",
     "proximal_maps": "Proximal maps",
     "lasso": "Sparse regression",
+    "path": "Regularisation paths",
+    "learning": "Learning parameters",
 }
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"

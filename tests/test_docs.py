@@ -32,7 +32,14 @@ def without_numbers(text):
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/tutorial.md", "docs/multiscale.md", "docs/sparse-regression-papers.md"]
+    "page",
+    [
+        "README.md",
+        "docs/tutorial.md",
+        "docs/multiscale.md",
+        "docs/sparse-regression-papers.md",
+        "docs/sparse-regression.md",
+    ],
 )
 def test_the_code_of_a_page_runs_and_prints_what_the_page_says(page):
     names = {"__name__": "page"}

@@ -10,7 +10,7 @@ from wellposed import sklearn as ws
 TIGHT = {"tol": 1e-13}
 """For checks that compare two fits to seven digits."""
 
-QUICK = {"n_alphas": 5, "cv": 3}
+QUICK = {"n_alphas": 4, "eps": 0.05, "cv": 3}
 
 ONE = [
     ws.Lasso(**TIGHT),
@@ -22,10 +22,10 @@ ONE = [
     ws.SparseLogisticRegression(),
 ]
 MANY = [
-    ws.LassoCV(**QUICK),
-    ws.ElasticNetCV(**QUICK),
-    ws.GroupLassoCV(**QUICK),
-    ws.SparseGroupLassoCV(**QUICK),
+    ws.LassoCV(tol=1e-10, **QUICK),
+    ws.ElasticNetCV(tol=1e-10, **QUICK),
+    ws.GroupLassoCV(tol=1e-10, **QUICK),
+    ws.SparseGroupLassoCV(tol=1e-10, **QUICK),
     ws.HuberRegressorCV(**QUICK),
     ws.PoissonRegressorCV(**QUICK),
     ws.SparseLogisticRegressionCV(tol=1e-4, **QUICK),

@@ -29,6 +29,9 @@ from wellposed.solvers.result import ConvergenceWarning, Result
 
 Weight = float | Parameter
 
+LEAST_TOL = 128.0
+"""Least tolerance of a fit, in rounding errors of its precision."""
+
 
 class LinearModel(BaseEstimator):  # type: ignore[misc]
     """A linear model with a penalty; subclasses give the penalty, and the loss of the prediction."""
@@ -64,10 +67,7 @@ class LinearModel(BaseEstimator):  # type: ignore[misc]
         self, X: Any, y: np.ndarray, sample_weight: np.ndarray | None, weight: Weight
     ) -> Objective:
         loss = self._loss(Matrix(X), y, sample_weight)
-        total = mass(loss)
-        if not total > 0:
-            raise ValueError("sample_weight must have a positive sum")
-        terms = Objective.of((1 / total) * loss, weight * self._penalty(X.shape[1]))
+        terms = Objective.of((1 / mass(loss)) * loss, weight * self._penalty(X.shape[1]))
         return Objective.of(terms, NonNegative()) if getattr(self, "positive", False) else terms
 
     def _start(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray | None:
@@ -76,9 +76,14 @@ class LinearModel(BaseEstimator):  # type: ignore[misc]
             return None
         return np.array(self.coef_, dtype=dtype).reshape(shape)
 
+    def _tolerance(self, dtype: Any) -> float:
+        """``tol``, or what the precision allows (about 1.5e-5 in float32)."""
+        return max(self.tol, LEAST_TOL * float(np.finfo(dtype).eps))
+
     def _finish(self, objective: Objective, x0: np.ndarray | None) -> Self:
+        tol = self._tolerance(objective.data[0].dtype)
         with sklearn_warnings():
-            result = minimize(objective, x0=x0, tol=self.tol, max_iter=self.max_iter, progress=False)
+            result = minimize(objective, x0=x0, tol=tol, max_iter=self.max_iter, progress=False)
         # Adding 0 turns -0 into 0.
         self._keep(result.x + 0, _intercept(objective, result))
         self.certificate_ = result.certificate

@@ -39,9 +39,9 @@ class CrossValidated(LinearModel):
         self.alphas_ = self._grid(objective)
         splitter = check_cv(self.cv, y, classifier=is_classifier(self))
         folds = as_folds(objective, list(splitter.split(X, y)), 0)
-        options = {"max_iter": self.max_iter}
+        options, tol = {"max_iter": self.max_iter}, self._tolerance(X.dtype)
         self.loss_path_ = validation_losses(
-            objective, "alpha", self.alphas_, folds, self.tol, options, _workers(self.n_jobs)
+            objective, "alpha", self.alphas_, folds, tol, options, _workers(self.n_jobs)
         )
         best = int(np.argmin(self.loss_path_.mean(axis=1)))
         if self.selection == "1se":

@@ -64,7 +64,7 @@ class LassoCV(SquaresCV, Lasso):
         fit_intercept: bool = True,
         positive: bool = False,
         tol: float = 1e-6,
-        max_iter: int = 10_000,
+        max_iter: int = 1000,
     ):
         self.alphas = alphas
         self.n_alphas = n_alphas
@@ -118,7 +118,7 @@ class ElasticNetCV(SquaresCV, ElasticNet):
         fit_intercept: bool = True,
         positive: bool = False,
         tol: float = 1e-6,
-        max_iter: int = 10_000,
+        max_iter: int = 1000,
     ):
         self.l1_ratio = l1_ratio
         self.alphas = alphas
@@ -174,7 +174,7 @@ class GroupLassoCV(SquaresCV, GroupLasso):
         selection: str = "min",
         fit_intercept: bool = True,
         tol: float = 1e-6,
-        max_iter: int = 10_000,
+        max_iter: int = 1000,
     ):
         self.groups = groups
         self.group_weights = group_weights
@@ -231,7 +231,7 @@ class SparseGroupLassoCV(SquaresCV, SparseGroupLasso):
         selection: str = "min",
         fit_intercept: bool = True,
         tol: float = 1e-6,
-        max_iter: int = 10_000,
+        max_iter: int = 1000,
     ):
         self.l1_ratio = l1_ratio
         self.groups = groups
@@ -285,7 +285,7 @@ class HuberRegressorCV(CrossValidated, HuberRegressor):
         selection: str = "min",
         fit_intercept: bool = True,
         tol: float = 1e-6,
-        max_iter: int = 10_000,
+        max_iter: int = 1000,
     ):
         self.delta = delta
         self.l1_ratio = l1_ratio
@@ -339,7 +339,7 @@ class PoissonRegressorCV(CrossValidated, PoissonRegressor):
         selection: str = "min",
         fit_intercept: bool = True,
         tol: float = 1e-6,
-        max_iter: int = 10_000,
+        max_iter: int = 1000,
     ):
         self.l1_ratio = l1_ratio
         self.alphas = alphas
@@ -359,7 +359,7 @@ class SparseLogisticRegressionCV(CrossValidated, SparseLogisticRegression):
     Parameters
     ----------
     alphas, n_alphas, eps, cv, n_jobs, selection
-        As for `LassoCV`.
+        As for `LassoCV`, but for ``eps``: where classes can be separated, smaller weights fit them exactly.
     l1_ratio, fit_intercept, tol, max_iter
         As for `SparseLogisticRegression`.
 
@@ -385,13 +385,13 @@ class SparseLogisticRegressionCV(CrossValidated, SparseLogisticRegression):
         l1_ratio: float = 1.0,
         alphas: Any = None,
         n_alphas: int = 100,
-        eps: float = 1e-3,
+        eps: float = 1e-2,
         cv: Any = None,
         n_jobs: int | None = None,
         selection: str = "min",
         fit_intercept: bool = True,
         tol: float = 1e-6,
-        max_iter: int = 10_000,
+        max_iter: int = 1000,
     ):
         self.l1_ratio = l1_ratio
         self.alphas = alphas

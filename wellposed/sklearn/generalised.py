@@ -55,7 +55,7 @@ class HuberRegressor(Regression):
         l1_ratio: float = 1.0,
         fit_intercept: bool = True,
         tol: float = 1e-6,
-        max_iter: int = 10_000,
+        max_iter: int = 1000,
         warm_start: bool = False,
     ):
         self.alpha = alpha
@@ -111,7 +111,7 @@ class PoissonRegressor(Regression):
         l1_ratio: float = 1.0,
         fit_intercept: bool = True,
         tol: float = 1e-6,
-        max_iter: int = 10_000,
+        max_iter: int = 1000,
         warm_start: bool = False,
     ):
         self.alpha = alpha

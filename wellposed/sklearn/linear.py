@@ -53,7 +53,7 @@ class Lasso(Squares):
     positive : bool
         Whether all coefficients must be at least 0.
     tol : float
-        Relative duality gap at which the fit ends.
+        Relative duality gap at which the fit ends (in float32 at least 1.5e-5).
     max_iter : int
         Iterations of the solver at most.
     warm_start : bool
@@ -85,7 +85,7 @@ class Lasso(Squares):
         fit_intercept: bool = True,
         positive: bool = False,
         tol: float = 1e-6,
-        max_iter: int = 10_000,
+        max_iter: int = 1000,
         warm_start: bool = False,
     ):
         self.alpha = alpha
@@ -134,7 +134,7 @@ class ElasticNet(Squares):
         fit_intercept: bool = True,
         positive: bool = False,
         tol: float = 1e-6,
-        max_iter: int = 10_000,
+        max_iter: int = 1000,
         warm_start: bool = False,
     ):
         self.alpha = alpha
@@ -187,7 +187,7 @@ class GroupLasso(Squares):
         group_weights: Any = None,
         fit_intercept: bool = True,
         tol: float = 1e-6,
-        max_iter: int = 10_000,
+        max_iter: int = 1000,
         warm_start: bool = False,
     ):
         self.alpha = alpha
@@ -241,7 +241,7 @@ class SparseGroupLasso(Squares):
         group_weights: Any = None,
         fit_intercept: bool = True,
         tol: float = 1e-6,
-        max_iter: int = 10_000,
+        max_iter: int = 1000,
         warm_start: bool = False,
     ):
         self.alpha = alpha

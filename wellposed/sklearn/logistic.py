@@ -67,7 +67,7 @@ class SparseLogisticRegression(ClassifierMixin, LinearModel):  # type: ignore[mi
         l1_ratio: float = 1.0,
         fit_intercept: bool = True,
         tol: float = 1e-6,
-        max_iter: int = 10_000,
+        max_iter: int = 1000,
         warm_start: bool = False,
     ):
         self.alpha = alpha
