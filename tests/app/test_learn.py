@@ -101,6 +101,14 @@ def test_it_is_the_minimum_of_the_validation_loss_on_a_line(folder: Path, tmp_pa
     assert loss(weight) < min(loss(1.15 * weight), loss(weight / 1.15))
 
 
+def test_the_method_can_be_chosen(folder: Path, learned: Path, tmp_path: Path) -> None:
+    output = tmp_path / "p.json"
+    assert main(command(folder, output, "--method", "maid")) == 0
+    methods = [read_learned(path).training["method"] for path in (output, learned)]
+    assert methods == ["maid", "quasi-newton"]
+    assert decibels(output)[1] == pytest.approx(decibels(learned)[1], abs=1.5)
+
+
 @pytest.mark.parametrize("prior", ["weighted-tv", "foe", "tikhonov"])
 def test_each_prior_denoises(prior: str, folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "p.json"

@@ -270,6 +270,7 @@ def learn(
     filter_size: Annotated[int, Parameter(validator=Number(gte=2))] = 5,
     eta: Annotated[float | None, Parameter(validator=Positive)] = None,
     power: Annotated[float, Parameter(validator=Number(gt=0, lte=1))] = 0.5,
+    method: Literal["quasi-newton", "maid"] = "quasi-newton",
     max_iter: Annotated[int, Parameter(validator=Positive)] = 50,
     max_seconds: Annotated[float | None, Parameter(validator=Positive)] = None,
     workers: Annotated[int, Parameter(validator=Positive)] = 1,
@@ -321,6 +322,8 @@ def learn(
         Of weighted-tv: jumps of the first image well below it count as flat (default: searched for).
     power
         Of weighted-tv: how much edges are spared, 1 not at all, near 0 the most.
+    method
+        Quasi-Newton steps, the fastest, or MAID, whose steps are proven to decrease the loss.
     max_iter
         Steps of the learning method.
     max_seconds
@@ -345,7 +348,7 @@ def learn(
         Degradation(task, noise, psf, boundary, views),
         prior,
         output,
-        Limits(max_iter, math.inf if max_seconds is None else max_seconds, workers),
+        Limits(max_iter, math.inf if max_seconds is None else max_seconds, workers, method),
         report,
         crop,
         crops,

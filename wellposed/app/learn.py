@@ -248,6 +248,7 @@ def _settings(request: Request) -> dict[str, str]:
         "filter-size": request.filter_size,
         "eta": request.eta,
         "power": request.power,
+        "method": request.limits.method,
         "max-iter": request.limits.max_iter,
         "max-seconds": request.limits.max_seconds,
         "workers": request.limits.workers,

@@ -37,17 +37,21 @@ ETAS = (0.25, 1.0, 4.0, 16.0)
 SHARE = 5
 """The search for eta gives each value this part of the iterations."""
 
-SETTLED, STEPS = 1e-4, 5
+SETTLED, STEPS = 1e-3, 5
 """A run ends when so many steps have lowered the loss by less than this share of it."""
+
+FINEST = 1e-4
+"""Least accuracy of a lower level in the 2-norm, relative to the numbers in an image."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How long to learn, and on how many processes."""
+    """The method, how long it learns, and on how many processes."""
 
     max_iter: int = 50
     max_seconds: float = math.inf
     workers: int = 1
+    method: str = "quasi-newton"
 
 
 class Files:
@@ -142,6 +146,11 @@ class Lesson:
 
         lower, loss = pairs(self.training)
         losses: list[float] = []
+        options: dict[str, Any] = {"floor": FINEST * self.file.image_scale}
+        if self.limits.method == "maid":
+            # Bounds of the error of hypergradients are far from tight for these priors: the line
+            # search, whose decrease is proven by itself, alone decides on the accuracies.
+            options = {"descent_test": False}
         with self.console.counting(what, max_iter) as show, as_input_error():
 
             def watch(seen: Progress) -> bool:
@@ -158,17 +167,15 @@ class Lesson:
                 lower,
                 loss,
                 list(parameters.values()),
-                # Bounds of the error of hypergradients are far from tight for these priors: the
-                # line search, whose decrease is proven by itself, alone decides on the accuracies.
-                "maid",
+                self.limits.method,
                 eps=self.file.image_scale,
-                descent_test=False,
                 validation=pairs(self.held),
                 max_iter=max_iter,
                 workers=self.limits.workers,
                 callback=watch,
                 progress=False,
                 checkpoint=checkpoint,
+                **options,
                 max_seconds=self.limits.max_seconds,
             )
 

@@ -127,6 +127,8 @@ class QuasiNewton:
                 state.t, state.x[:] = new.t, xs_of(new)
                 report.loss, report.step = new.value, alpha
                 return report
+            if memory.eps <= self.floor:
+                break
             memory.eps = max(self.floor, 0.1 * memory.eps)
             memory.steps, memory.changes = memory.steps[:0], memory.changes[:0]
         report.status = "stalled"
