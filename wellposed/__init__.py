@@ -100,6 +100,8 @@ _HOME = {
     "PrunedLayer": "solvers.net_trim",
     "MixtureFit": "solvers.mixture",
     "MixtureOfExperts": "solvers.mixture",
+    "Pursuit": "solvers.matching_pursuit",
+    "orthogonal_matching_pursuit": "solvers.matching_pursuit",
     "path": "solvers.path",
     "PathPoint": "solvers.path_result",
     "RegularisationPath": "solvers.path_result",
