@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from wellposed.experiments import active_mtrl_lasso, high_dim_representers, lasso_mixture_of_experts
+from wellposed.experiments import active_mtrl_lasso, high_dim_representers, lasso_mixture_of_experts, net_trim
 
 
 def check(report, claims):
@@ -47,3 +47,12 @@ def test_active_mtrl_lasso():
     )
     claims = check(active_mtrl_lasso.run_at(size, seed=0), 14)
     assert all(claim.holds for claim in list(claims.values())[:7])
+
+
+def test_net_trim():
+    size = net_trim.Size(samples=60, gains=(0.3,), trials=1, hidden=(8, 6), epochs=5, tol=0.05)
+    claims = check(net_trim.run_at(size, seed=0), 9)
+    assert claims["error of a layer over the allowed one"].holds
+    assert claims["L1 norm of a layer over that of the trained one"].holds
+    (product,) = [c for name, c in claims.items() if name.startswith("error of the scores")]
+    assert product.holds

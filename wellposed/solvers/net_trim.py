@@ -20,11 +20,13 @@ from wellposed.solvers.result import Certificate, ConvergenceWarning, Result
 ACTIVE = 1e-6
 """Output from which on a unit counts as active, as in the paper's program."""
 
-INNER = 0.1
-"""Gap of the penalised problems, as a part of the wanted gap."""
+ROUNDS = ((0.1, 5.0), (1e-2, 1.3), (1e-3, 1.1), (1e-4, 1.03))
+"""Gap of the penalised problems, as a part of the wanted gap, and the first step of the search in each round.
 
-SEARCH = 60
-"""Weights that are tried at most."""
+The error of a solution is known less well than its value, so a search may end beside the right weight."""
+
+SEARCH = 30
+"""Weights that are tried at most in each round."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,7 +191,7 @@ class _Task:
         fit = CensoredLeastSquares(MatrixProduct(X, W.shape[1]), Y, silent)
         return cls(fit, gain * size, W, float(tol), max_iter)
 
-    def solve(self, weight: float, start: np.ndarray | Result) -> Result:
+    def solve(self, weight: float, start: np.ndarray | Result, inner: float) -> Result:
         """The penalised problem."""
         with warnings.catch_warnings():
             # What an early stop costs is part of the certificate.
@@ -197,7 +199,7 @@ class _Task:
             return minimize(
                 self.fit + weight * L1(),
                 x0=start,
-                tol=INNER * self.tol,
+                tol=inner * self.tol,
                 max_iter=self.max_iter,
                 progress=False,
             )
@@ -217,25 +219,26 @@ class _Task:
 def _search(task: _Task) -> PrunedLayer:
     """The largest weight whose error is allowed: the error grows with the weight."""
     top = float(np.abs(task.fit.gradient(np.zeros_like(task.first))).max())
-    low, high = 0.0, top
-    start: np.ndarray | Result = task.first
     weight, best = 0.1 * top, None
-    errors: dict[float, float] = {}
-    for _ in range(SEARCH):
-        start = task.solve(weight, start)
-        layer = task.judged(weight, start)
-        errors[weight] = layer.error
-        if layer.error <= task.allowed:
-            low = weight
-            if best is None or layer.certificate.value <= best.certificate.value:
-                best = layer
-            if layer.converged:
-                return layer
-        else:
-            high = weight
-        if weight < 1e-9 * top or (low > 0 and high <= low * (1 + 1e-9)):
-            break
-        weight = _next(errors, low, high, task.allowed)
+    start: np.ndarray | Result = task.first
+    for inner, stretch in ROUNDS:
+        low, high = 0.0, math.inf
+        errors: dict[float, float] = {}
+        for _ in range(SEARCH):
+            start = task.solve(weight, start, inner)
+            layer = task.judged(weight, start)
+            errors[weight] = layer.error
+            if layer.error <= task.allowed:
+                low = weight
+                if best is None or layer.certificate.value < best.certificate.value:
+                    best = layer
+                if layer.converged:
+                    return layer
+            else:
+                high = weight
+            if weight < 1e-9 * top or high <= low * (1 + 1e-3 * task.tol):
+                break
+            weight = _next(errors, low, high, task.allowed, stretch)
     if best is None:
         raise ValueError(
             f"no weights were found with an error of at most {task.allowed:.3g}: raise gain, or give outputs "
@@ -244,12 +247,12 @@ def _search(task: _Task) -> PrunedLayer:
     return best
 
 
-def _next(errors: dict[float, float], low: float, high: float, allowed: float) -> float:
+def _next(errors: dict[float, float], low: float, high: float, allowed: float, stretch: float) -> float:
     """A weight between the two bounds: where the logarithm of the error, interpolated, is just allowed."""
     if low == 0:
-        return 0.2 * high
-    if high not in errors:
-        return min(4 * low, 0.5 * (low + high))
+        return high / stretch
+    if math.isinf(high):
+        return low * stretch
     x0, x1 = math.log(low), math.log(high)
     e0, e1 = math.log(max(errors[low], 1e-300)), math.log(errors[high])
     part = (math.log(allowed * (1 - 1e-4)) - e0) / (e1 - e0) if e1 > e0 else 0.5
