@@ -80,6 +80,20 @@ def test_single_precision_and_zero_iterations(scan):
     assert start.certificate.lower_bound <= result.objective
 
 
+# --- projected Newton steps ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("normalisation", ["frobenius", "none", "symmetric", "random-walk"])
+def test_the_diagonal_of_a_weighted_gram_matrix(rng, normalisation):
+    L = GraphLaplacian(rng.random((6, 5)), 2, 0.4, normalisation=normalisation)
+    edges = GraphLaplacian.from_adjacency(L.weights, (6, 5), normalisation=normalisation)
+    for K in (L, edges, PeriodicGradient((5, 4)), PeriodicGradient((1, 3)), PeriodicGradient((2, 2))):
+        weights = rng.random(K.range_shape)
+        matrix = K.to_dense()
+        expected = np.diag(matrix.T @ (weights.reshape(-1, 1) * matrix)).reshape(K.domain_shape)
+        np.testing.assert_allclose(K.gram_diagonal(weights), expected, rtol=1e-12, atol=1e-14)
+
+
 # --- majorisation in a generalised Krylov space -------------------------------------------------------
 
 
@@ -194,14 +208,65 @@ def test_constraints_and_the_exact_norm(scan, rng):
     fit = wp.LeastSquares(A, b) + wp.NonNegative()
     guide = truth + 0.1 * rng.standard_normal(truth.shape)
     options = {"smoothing": 0, "radius": 2, "sigma": 0.3}
-    done = wp.graph_regularised(fit, 2.0, guide, **options, tol=1e-3)
+    done = wp.graph_regularised(fit, 2.0, guide, **options, tol=1e-3, max_iter=200)
     assert done.x.min() >= 0
     assert done.noise_level is None
-    expected = wp.minimize(fit + 2.0 * (wp.L1() @ GraphLaplacian(guide, 2, 0.3)), tol=1e-3)
+    objective = fit + 2.0 * (wp.L1() @ GraphLaplacian(guide, 2, 0.3))
+    expected = wp.minimize(objective, tol=1e-3, max_iter=200)
     assert done.result.objective == pytest.approx(expected.objective, rel=2e-3)
-    chosen = wp.graph_regularised(wp.LeastSquares(A, b), None, guide, **options, noise_level=NOISE, tol=0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::wellposed.ConvergenceWarning")
+def test_the_weight_of_the_exact_norm_is_searched_for(scan, rng):
+    A, b, truth = scan
+    options = {"smoothing": 0, "radius": 2, "sigma": 0.3, "noise_level": NOISE, "tol": 0.02}
+    guide = truth + 0.1 * rng.standard_normal(truth.shape)
+    chosen = wp.graph_regularised(wp.LeastSquares(A, b), None, guide, **options)
     assert chosen.choice is not None
     assert np.linalg.norm(A(chosen.x) - b) == pytest.approx(1.01 * NOISE * np.sqrt(b.size), rel=0.05)
+
+
+@pytest.mark.parametrize("nonnegative", [False, True])
+def test_projected_newton_finds_the_minimum_of_lbfgs(scan, rng, nonnegative):
+    A, b, truth = scan
+    L = GraphLaplacian(truth + 0.05 * rng.standard_normal(truth.shape), 2, 0.1)
+    objective = smoothed(A, b - 0.5, L, 5.0)
+    problem = canonical(objective)
+
+    def value(flat):
+        x = flat.reshape(truth.shape)
+        slope = sum(t.backward(t.f.gradient(t.forward(x))) for t in problem.terms)
+        return problem.value(x), slope.reshape(-1)
+
+    bounds = [(0, None)] * truth.size if nonnegative else None
+    options = {"maxiter": 20_000, "maxfun": 50_000, "ftol": 1e-15, "gtol": 1e-10}
+    start = np.zeros(truth.size)
+    least = scipy_minimize(value, start, jac=True, bounds=bounds, method="L-BFGS-B", options=options).fun
+    objective = objective + wp.NonNegative() if nonnegative else objective
+    result = wp.minimize(objective, solver="projected-newton", tol=1e-7)
+    assert result.converged
+    assert result.iterations < 30
+    assert result.objective == pytest.approx(least, rel=2e-7)
+    assert result.certificate.lower_bound <= least * (1 + 1e-9)
+    assert wp.verify(objective, result).relative <= 1.01e-7
+
+
+def test_projected_newton_at_huge_weights_on_a_graph_in_pieces(scan):
+    """Pixels that hang on by next to nothing, and an objective that is nearly flat along the pieces."""
+    A, b, truth = scan
+    objective = smoothed(A, b, GraphLaplacian(truth, 2, 0.1), 1e4) + wp.NonNegative()
+    result = wp.minimize(objective, solver="projected-newton", tol=1e-4)
+    assert result.converged
+    assert error(result.x, truth) < 0.1
+
+
+def test_projected_newton_refuses_the_exact_norm(scan):
+    A, b, truth = scan
+    with pytest.raises(ValueError, match="rounded off"):
+        wp.minimize(
+            wp.LeastSquares(A, b) + wp.L1() @ GraphLaplacian(truth, 2, 0.1), solver="projected-newton"
+        )
 
 
 def test_a_network_takes_and_gives_tensors(scan):

@@ -6,6 +6,7 @@ store one number per weight and are read by the same code of `GraphLaplacian`.
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 from functools import cached_property
@@ -91,6 +92,12 @@ class Stencil:
             total[there] -= flow
         out[...] = xp.reshape(total, self.shape)
 
+    def squared(self) -> Stencil:
+        """The graph with the squares of the weights."""
+        made = copy.copy(self)
+        made.weights = arrays.Constant(self.weights.array**2)
+        return made
+
     def adjacency(self) -> csr_array:
         """The matrix of weights, on flattened pixels."""
         from scipy.sparse import coo_array, csr_array
@@ -129,6 +136,12 @@ class Edges:
     def frobenius(self) -> float:
         """Frobenius norm of the matrix of weights."""
         return arrays.norm(self.weights.array)
+
+    def squared(self) -> Edges:
+        """The graph with the squares of the weights."""
+        made = copy.copy(self)
+        made.weights = arrays.Constant(self.weights.array**2)
+        return made
 
     def degrees(self) -> np.ndarray:
         """The sum of the weights at each pixel."""

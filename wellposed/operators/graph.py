@@ -230,6 +230,30 @@ class GraphLaplacian(HostOperator):
         if left is not None:
             out *= left.like(x)
 
+    def gram_diagonal(self, weights: Array) -> Array:
+        """The diagonal of ``L* C L`` for the diagonal matrix ``C`` of an array of weights.
+
+        Parameters
+        ----------
+        weights : array
+            Of the shape of the image.
+
+        Returns
+        -------
+        array
+            The sum over ``i`` of ``weights_i L_ij^2`` at each pixel ``j``.
+        """
+        left, right = (None if c is None else c.like(weights) for c in (self._left, self._right))
+        weights = weights if left is None else weights * left**2
+        squared, out = self._graph.squared(), 0.0 * weights
+        if arrays.is_gpu(weights) and isinstance(squared, Stencil):
+            squared.product_on_device(weights, out)
+        else:
+            squared.product(host_array(self, weights), host_array(self, out))
+        own = arrays.Constant(self._graph.degrees() ** 2 + squared.degrees()).like(weights)
+        diagonal = own * weights - out
+        return diagonal if right is None else diagonal * right**2
+
     @property
     def adjoint(self) -> LinearOperator:
         return super().adjoint if self.normalisation == "random-walk" else self

@@ -57,5 +57,27 @@ class PeriodicGradient(LinearOperator):
         ndim = len(self.domain_shape)
         return [tuple((*[whole] * k, part, *[whole] * (ndim - k - 1)) for part in parts) for k in range(ndim)]
 
+    def gram_diagonal(self, weights: Array) -> Array:
+        """The diagonal of ``D* C D`` for the diagonal matrix ``C`` of an array of weights.
+
+        Parameters
+        ----------
+        weights : array
+            Of the shape of the output.
+
+        Returns
+        -------
+        array
+            Of the shape of the input.
+        """
+        total = 0.0 * weights[0, ...]
+        for k, (first, last, near, far) in enumerate(self._axes()):
+            component = weights[k, ...]
+            if self.domain_shape[k] > 1:
+                total += component
+                total[far] += component[near]
+                total[first] += component[last]
+        return total
+
     def _norm(self) -> float:
         return math.sqrt(sum(4 * math.sin(math.pi * (n // 2) / n) ** 2 for n in self.domain_shape))

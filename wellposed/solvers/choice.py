@@ -23,6 +23,7 @@ from wellposed.solvers.normal_repair import normal_form
 from wellposed.solvers.plan import Plan
 from wellposed.solvers.primal_dual import PrimalDual
 from wellposed.solvers.problem import Problem, Term
+from wellposed.solvers.projected_newton import ProjectedNewton, newton_form
 from wellposed.solvers.proximal_gradient import ProximalGradient
 from wellposed.solvers.quadratic_admm import QuadraticADMM
 from wellposed.solvers.result import Result
@@ -141,6 +142,11 @@ def _no_normal_form(p: Problem) -> str:
         return "the objective is no quadratic data fit plus a norm behind a graph Laplacian"
     stuck = [f for f in _functionals(p) if not f.traits.prox and not f.traits.quadratic]
     return f"{stuck[0]} has no proximal map" if stuck else ""
+
+
+def _no_newton_form(p: Problem) -> str:
+    form = newton_form(p)
+    return form if isinstance(form, str) else ""
 
 
 def _no_gks_form(p: Problem) -> str:
@@ -319,6 +325,17 @@ register(
 )
 register(
     Entry(
+        "projected-newton",
+        "a quadratic data fit plus a smoothed norm of little curvature: Newton steps by conjugate gradients",
+        _no_newton_form,
+        lambda p, tol: ProjectedNewton(p, tol),
+        lambda p: "1, halved until the objective falls",
+        lambda p: _variables(p, 12) + 3 * _duals(p),
+        max_iter=500,
+    )
+)
+register(
+    Entry(
         "mm-gks",
         "least squares plus a smoothed L1 norm: majorisation in a generalised Krylov space",
         _no_gks_form,
@@ -337,6 +354,7 @@ AUTOMATIC = (
     "fista",
     "denoising",
     "metric-fista",
+    "projected-newton",
     "quadratic-admm",
     "primal-dual",
 )

@@ -28,6 +28,7 @@ from wellposed.solvers.mm_gks import Fitted, fit_to_noise
 from wellposed.solvers.noise import estimate_noise
 from wellposed.solvers.normal_repair import normal_form
 from wellposed.solvers.problem import Term, canonical
+from wellposed.solvers.projected_newton import newton_form
 from wellposed.solvers.reference import Psi, check_reference, fitting, reconstructed
 from wellposed.solvers.result import Result
 from wellposed.solvers.selection import Choice
@@ -40,6 +41,9 @@ SMOOTHING = 0.1
 
 TAILS = 1e-3
 """Share of the pixels at either end that are left out of the range of an image."""
+
+INITIAL_TOL, WEIGHT_TOL = 1e-4, 3e-4
+"""The discrepancy principle ends at a step so short: for the initial image, for the weight on its graph."""
 
 QUICK_STEPS = 10
 """Steps of Golub and Kahan that show the range of the image."""
@@ -183,10 +187,12 @@ def graph_regularised(
     penalty = L1() @ L if eps == 0 else SmoothedL21(eps, axes=()) @ L
     start: Any = image
     if weight is None and eps > 0 and rule == "discrepancy":
-        fitted = stages.fitted(L, eps)
+        fitted = stages.fitted(L, eps, WEIGHT_TOL)
         weight, start = fitted.weight, fitted.x
-    if solver == "auto" and normal_form(canonical(objective + 1.0 * penalty)) is not None:
-        solver = "quadratic-admm"
+    if solver == "auto":
+        problem = canonical(objective + 1.0 * penalty)
+        if normal_form(problem) is not None:
+            solver = "quadratic-admm" if isinstance(newton_form(problem), str) else "projected-newton"
     options: dict[str, Any] = {"tol": tol, "max_iter": max_iter, "solver": solver}
     if weight is not None:
         whole = objective + weight * penalty
@@ -261,10 +267,10 @@ class _Stages:
         if initial == "tikhonov":
             return hybrid_tikhonov(self.term, b, PeriodicGradient(shape)).x
         quick = hybrid_tikhonov(self.term, b, PeriodicGradient(shape), QUICK_STEPS).x
-        return self.fitted(PeriodicGradient(shape), SMOOTHING * spread(quick)).x
+        return self.fitted(PeriodicGradient(shape), SMOOTHING * spread(quick), INITIAL_TOL).x
 
-    def fitted(self, L: LinearOperator, eps: float) -> Fitted:
+    def fitted(self, L: LinearOperator, eps: float, tol: float) -> Fitted:
         """The image that fits the data to the noise with a smoothed norm of ``L x``."""
         fit = LeastSquares(self.data.A, self.data.fit.b)
         norm = self.tau * self.level * math.sqrt(self.data.count)
-        return fit_to_noise(canonical(fit + 1.0 * (SmoothedL21(eps, axes=()) @ L)), norm)
+        return fit_to_noise(canonical(fit + 1.0 * (SmoothedL21(eps, axes=()) @ L)), norm, tol)

@@ -3,13 +3,16 @@ r"""Feasible dual points for a data fit plus a norm behind a graph Laplacian.
 The dual constraint :math:`A^* p + L^* q + m = 0` fails at an iterate by a residual ``r``. It is spread over
 both dual variables by one symmetric linear system,
 
-.. math:: (\alpha A^* A + \beta L^* L)\, z = r, \qquad
-    p \leftarrow p - \alpha A z, \qquad q \leftarrow q - \beta L z,
+.. math:: (A^* W A + L^* C L)\, z = r, \qquad
+    p \leftarrow p - W A z, \qquad q \leftarrow q - C L z,
 
-the step of least weighted length onto the constraint. The part of ``r`` along the kernel of ``L`` (the mean
-over each component of the graph, and nearly so where components hang together by weights next to 0) goes to
-``p``, the rest mostly to ``q``. Then all is scaled by the best ``s <= 1`` that brings ``q`` into its ball.
-The system is solved by conjugate gradients in double precision.
+the step of least weighted length onto the constraint. ``W`` is the curvature of the data fit, ``C`` that
+of a smoothed norm, so that the step is Newton's; of a norm that is not smooth ``C`` is one number. The part
+of ``r`` along the kernel of ``L`` (the mean over each component of the graph, and nearly so where components
+hang together by weights next to 0) goes to ``p``, the rest mostly to ``q``. Then all is scaled by the best
+``s <= 1`` that brings ``q`` into its ball. The system is solved by preconditioned conjugate gradients
+(`normal_equations`), until what is left of ``r`` can change the bound by a small share of the gap only, which
+is then taken off the bound.
 """
 
 from __future__ import annotations
@@ -24,15 +27,33 @@ from wellposed.functionals.calculus import peel
 from wellposed.functionals.smoothed import SmoothedL21
 from wellposed.operators.graph import GraphLaplacian
 from wellposed.operators.periodic import PeriodicGradient
+from wellposed.solvers.normal_equations import (
+    ConjugateGradients,
+    NormalEquations,
+    data_mean,
+    prior_diagonal,
+)
 from wellposed.solvers.problem import Problem, Term
 
 BALANCE = 0.1
-"""``beta ||L||^2 / (alpha ||A||^2)``."""
+"""``C ||L||^2 / ||A||^2`` where the norm is not smooth."""
 
 MAX_STEPS = 2000
-BEST, LEAST = 1e-10, 1e-6
-SHARE = 1e-4
-"""What may be left of the residual, over its norm: this share of the relative gap wanted, within limits."""
+
+CHUNK = 25
+"""Steps between two looks at the bound."""
+
+SHARE = 0.02
+"""What is left of the residual may cost this share of the gap."""
+
+REST, ALMOST = 0.3, 0.4
+"""A gap as small as wanted may hold the first share of it, and a point that is taken as it is the second."""
+
+BEST = 1e-10
+"""The residual need not become smaller than this share of what it was."""
+
+SWEEP = 10.0
+"""Conjugate gradients reduce a residual to this times the root of rounding, then it is computed afresh."""
 
 FIRST_STEPS, FIRST_ACCURACY = 30, 1e-2
 """So much shows what bound there will be."""
@@ -45,6 +66,14 @@ class NormalForm:
     data: Term
     prior: Term
     data_index: int
+
+    def first_length(self, problem: Problem) -> float:
+        """The length of the image that one step of steepest descent on the data fit takes 0 to."""
+        data, origin = self.data, problem.dual_zeros(self.data)
+        slope = data.backward(data.f.gradient(origin))
+        image = data.forward(slope)
+        curvature, size = arrays.inner(image, data.f.hessian_product(origin, image)), arrays.norm(slope)
+        return size**3 / curvature if curvature > 0.0 else 0.0
 
     def in_order(self, p: Any, q: Any) -> tuple[Any, Any]:
         """What belongs to data and prior in the order of the problem's terms."""
@@ -68,59 +97,93 @@ def _is_norm(t: Term) -> bool:
     return weight > 0 and (known or isinstance(f, SmoothedL21))
 
 
-def accuracy_for(relative_gap: float) -> float:
-    """How far the residual is to be reduced, so that what is left of it is small beside a relative gap."""
-    return min(max(SHARE * relative_gap, BEST), LEAST)
-
-
 @dataclass
 class Correction:
-    """Conjugate gradients on their way from a dual point to the constraint, in double precision.
+    """Conjugate gradients on their way from a dual point to the constraint.
+
+    They run in the precision of the problem; the residual is computed afresh in double precision
+    whenever they have reduced it as far as that precision allows.
 
     Parameters
     ----------
+    problem : Problem
     form : NormalForm
     p, q : array
-        The dual point.
+        The dual point, in double precision.
     m : array
         The rest of the constraint, which stays.
+    x : array, optional
+        A point near the minimum, where curvatures are taken.
     """
 
+    problem: Problem
     form: NormalForm
     p: Array
     q: Array
     m: Array
+    x: Array | None
 
     def __post_init__(self) -> None:
         data, prior = self.form.data, self.form.prior
-        self._alpha, self._beta = data.norm**-2, BALANCE * prior.norm**-2
-        self._residual = data.backward(self.p) + prior.backward(self.q) + self.m
-        self._size = self._left = arrays.inner(self._residual, self._residual)
-        self._z, self._direction = 0.0 * self._residual, self._residual
+        self._curvature = self._prior_curvature()
+        assert prior.K is not None
+        diagonal = prior_diagonal(prior.K, self._curvature)  # type: ignore[arg-type]
+        self._diagonal = diagonal + data_mean(data, self.problem)
+        self._z, self._residual = 0.0 * self.m, data.backward(self.p) + prior.backward(self.q) + self.m
+        self.size = self._before = arrays.norm(self._residual)
+        self._stuck = False
+        self._inner = self._sweep()
+
+    def _prior_curvature(self) -> Array:
+        """Of a smoothed norm its own; else one number, which balances both operators."""
+        data, prior = self.form.data, self.form.prior
+        ones = 0.0 * self.q + 1.0
+        if self.x is not None and prior.f.traits.smooth:
+            x = arrays.namespace(self.m).astype(self.x, self.m.dtype)
+            return prior.f.hessian_product(prior.forward(x), ones)
+        return (BALANCE * peel(data.f)[0] * (data.norm / prior.norm) ** 2) * ones
+
+    def _sweep(self) -> ConjugateGradients:
+        data, prior = self.form.data, self.form.prior
+        xp, dtype = arrays.namespace(self.m), self.problem.like.dtype
+        curvature, diagonal, residual = (
+            xp.astype(v, dtype) for v in (self._curvature, self._diagonal, self._residual)
+        )
+        return ConjugateGradients(NormalEquations(data, prior, curvature, 0.0, diagonal), residual)
 
     @property
     def left(self) -> float:
         """Norm of what is left of the residual, over its first norm."""
-        return math.sqrt(self._left / self._size) if self._size > 0 else 0.0
+        return arrays.norm(self._inner.residual) / self.size if self.size > 0 else 0.0
 
-    def advance(self, steps: int, accuracy: float) -> None:
-        """Take steps until the residual is that small."""
+    def advance(self, steps: int, accuracy: float) -> bool:
+        """Take steps until the residual is that small; whether rounding leaves a way on."""
+        while steps > 0 and self.left > accuracy and not self._stuck:
+            count, goal = self._inner.steps, SWEEP * math.sqrt(arrays.epsilon(self._inner.residual))
+            moving = self._inner.advance(min(steps, CHUNK), goal)
+            steps -= max(self._inner.steps - count, 1)
+            if not moving or self._inner.left <= goal:
+                self._fold()
+        if self.left <= accuracy:
+            self._fold()
+        return not self._stuck
+
+    def _fold(self) -> None:
+        """Add what the sweep has found, and begin another one from the residual in double precision."""
         data, prior = self.form.data, self.form.prior
-        for _ in range(steps):
-            if self.left <= accuracy:
-                break
-            x = self._direction
-            image = self._alpha * data.backward(data.forward(x))
-            image = image + self._beta * prior.backward(prior.forward(x))
-            curvature = arrays.inner(x, image)
-            if curvature <= 0.0:
-                break
-            step = self._left / curvature
-            self._z, self._residual = self._z + step * x, self._residual - step * image
-            before, self._left = self._left, arrays.inner(self._residual, self._residual)
-            self._direction = self._residual + (self._left / before) * x
+        self._z = self._z + arrays.namespace(self.m).astype(self._inner.solution, self.m.dtype)
+        p, q = self.point(folded=True)
+        self._residual = data.backward(p) + prior.backward(q) + self.m
+        now = arrays.norm(self._residual)
+        self._stuck, self._before = not now < self._before, now
+        self._inner = self._sweep()
 
-    def point(self) -> tuple[Array, Array]:
+    def point(self, folded: bool = False) -> tuple[Array, Array]:
         """Where the dual point has come."""
         data, prior = self.form.data, self.form.prior
-        return self.p - self._alpha * data.forward(self._z), self.q - self._beta * prior.forward(self._z)
+        z = self._z
+        if not folded:
+            z = z + arrays.namespace(self.m).astype(self._inner.solution, self.m.dtype)
+        image = data.forward(z)
+        p = self.p - data.f.hessian_product(image, image)
+        return p, self.q - self._curvature * prior.forward(z)

@@ -39,12 +39,16 @@ from wellposed.operators._fft import filter_cosines
 from wellposed.operators.calculus import laplacian_symbol
 from wellposed.solvers import frame_repair
 from wellposed.solvers.normal_repair import (
+    ALMOST,
+    BEST,
+    CHUNK,
     FIRST_ACCURACY,
     FIRST_STEPS,
     MAX_STEPS,
+    REST,
+    SHARE,
     Correction,
     NormalForm,
-    accuracy_for,
     normal_form,
 )
 from wellposed.solvers.problem import Problem, Term
@@ -272,15 +276,25 @@ def _normal_bound(
     xp = arrays.namespace(problem.like)
     p, q = (xp.astype(v, xp.float64) for v in form.in_order(*y))
     m = _normal_of(problem.simple, -(form.data.backward(p) + form.prior.backward(q)), x)
-    correction = Correction(form, p, q, m)
+    correction = Correction(problem, form, p, q, m, x)
+    # A residual r costs at most ||r|| ||x*|| for a minimiser x*.
+    length = correction.size * max(form.first_length(problem), 0.0 if x is None else arrays.norm(x))
 
     def value() -> tuple[float, float, Array, Array]:
         p, q = correction.point()
         f = form.prior.f
-        return (*best_scale(form.data.f, f, problem.simple, (p, q, m), f.dual_scale(q)), p, q)
+        scale, bound = best_scale(form.data.f, f, problem.simple, (p, q, m), f.dual_scale(q))
+        return scale, bound - scale * correction.left * length, p, q
 
-    correction.advance(FIRST_STEPS, FIRST_ACCURACY)
-    if objective - value()[1] > max(FAR * wanted, HOPELESS * objective):
+    scale, bound, p, q = value()
+    if correction.left * length <= ALMOST * (objective - bound):
+        # A point that was made feasible before, as by a solver whose result is verified.
+        steps = 0
+    else:
+        steps = MAX_STEPS
+        correction.advance(FIRST_STEPS, FIRST_ACCURACY)
+        scale, bound, p, q = value()
+    if objective - bound - correction.left * length > max(FAR * wanted, HOPELESS * objective):
         zero = tuple(0 * v for v in y)
         parts = [-t.f._conjugate(v) for t, v in zip(problem.terms, zero, strict=True)]
         return (
@@ -288,8 +302,14 @@ def _normal_bound(
             "of the dual point 0: others are far",
             zero,
         )
-    correction.advance(MAX_STEPS, accuracy_for(wanted / objective if objective > 0 else 0.0))
-    scale, bound, p, q = value()
+    for _ in range(steps // CHUNK):
+        rest = correction.left * length
+        if objective - bound <= wanted and rest <= REST * (objective - bound):
+            break
+        enough = SHARE * max(wanted, objective - bound - rest) / length if length > 0 else 1.0
+        if correction.left <= max(enough, BEST) or not correction.advance(CHUNK, max(enough, BEST)):
+            break
+        scale, bound, p, q = value()
     p, q = (xp.astype(scale * v, problem.like.dtype) for v in (p, q))
     how = f"by conjugate gradients (to {correction.left:.1g} of its residual)"
     return bound, f"dual point made feasible {how}, scaled by {scale:.6g}", form.in_order(p, q)

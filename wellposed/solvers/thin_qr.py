@@ -12,6 +12,9 @@ from wellposed.arrays import Array
 NEGLIGIBLE = 16.0
 """A column with less than this many rounding errors of its length left is in the span of the others."""
 
+NEARLY_ORTHOGONAL = 0.7
+"""A column that keeps this share of its length has been orthogonal to the others but for rounding."""
+
 
 class ThinQR:
     """``B = Q R`` with room for a fixed number of columns.
@@ -44,12 +47,15 @@ class ThinQR:
         """Add a column; what is left of its length beside the others (0 where that is rounding)."""
         k, rest = self.count, arrays.namespace(column).reshape(column, (-1,))
         size, above = arrays.norm(rest), np.zeros(k)
-        # Once leaves rounding errors of the size of what was taken away; twice is enough.
+        # Once leaves rounding errors of the size of what was taken away; twice is enough (Kahan).
+        left = before = size
         for _ in range(2 if k else 0):
             along = self._rows[:k] @ rest
             rest = rest - along @ self._rows[:k]
             above += arrays.to_host(along)
-        left = arrays.norm(rest)
+            left, before = arrays.norm(rest), left
+            if left > NEARLY_ORTHOGONAL * before:
+                break
         left = left if left > NEGLIGIBLE * arrays.epsilon(column) * size else 0.0
         self._rows[k, ...] = rest / left if left > 0 else 0.0 * rest
         self._factor[:k, k], self._factor[k, k] = above, left
