@@ -128,3 +128,12 @@ def test_shapes_of_pylops_operators_are_known():
     x = np.arange(6.0).reshape(2, 3)
     np.testing.assert_array_equal(A(x), x.T)
     np.testing.assert_array_equal(A.T(A(x)), x)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-200, 1.0, 1e200])
+@pytest.mark.parametrize("shape", [(7, 4), (4, 7), (1, 5)])
+def test_the_norm_of_a_dense_matrix_is_its_largest_singular_value(shape, scale, rng):
+    """At sizes whose squares overflow or vanish, too."""
+    for M in (rng.standard_normal(shape), rng.standard_normal(shape) + 1j * rng.standard_normal(shape)):
+        A = wp.operators.Matrix(scale * M)
+        assert A.norm() == pytest.approx(scale * np.linalg.norm(M, 2), rel=1e-12)

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import scipy.linalg
 import scipy.sparse
 from scipy.sparse.linalg import LinearOperator as ScipyOperator
 from scipy.sparse.linalg import aslinearoperator
@@ -66,7 +67,7 @@ class DenseMatrix(LinearOperator):
         return not self.data and min(self.shape) <= DECOMPOSE_BELOW
 
     def _norm(self) -> float:
-        return float(self._decomposition[0].max()) if self.has_solve_normal else super()._norm()
+        return _largest_singular_value(self.matrix) if self.has_solve_normal else super()._norm()
 
     def _solve_normal(self, tau: float, y: Array) -> Array:
         singular, right = self._decomposition
@@ -276,3 +277,15 @@ def _matrix_shapes(shape: Any, domain_shape: Any, range_shape: Any) -> tuple[Sha
             f"domain_shape {domain} and range_shape {range_} do not fit"
         )
     return domain, range_
+
+
+def _largest_singular_value(matrix: np.ndarray) -> float:
+    """By the Gram matrix of the shorter side, which takes a fraction of the time of a decomposition."""
+    A = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
+    scale = float(np.max(np.abs(A)))
+    if not 0 < scale < math.inf:
+        return scale
+    A = (A / scale).astype(np.complex128 if np.iscomplexobj(A) else np.float64)
+    last = len(A) - 1
+    (square,) = scipy.linalg.eigvalsh(A @ A.conj().T, subset_by_index=[last, last])
+    return scale * math.sqrt(float(square))

@@ -167,3 +167,12 @@ def test_bad_options() -> None:
         Hoag(rate=1.5)
     with pytest.raises(ValueError, match="lipschitz must be a positive number"):
         Hoag(lipschitz=-1.0)
+
+
+def test_a_first_tolerance_above_the_slope_of_the_loss_is_passed_over() -> None:
+    """Zero then solves the linear system well enough, which does not mean that the loss is stationary."""
+    weight = wp.Parameter("weight", 0.1)
+    lower = wp.LeastSquares(None, np.array([4.0])) + weight * wp.SquaredL2()
+    loss = 1e-3 * wp.LeastSquares(None, np.array([2.5]))
+    result = wp.learn(lower, loss, method="hoag", max_iter=300, progress=False)
+    assert result.values["weight"] == pytest.approx(0.6, rel=1e-2)

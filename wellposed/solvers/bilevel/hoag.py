@@ -120,6 +120,9 @@ class Hoag:
         reduced = free_part(training, state.t, slope.z)
         size = length(reduced)
         value = at.value
+        if size == 0.0 and slope.iterations == 0 and eps > self.floor and any(s.size > 0 for s in at.solved):
+            # A residual as large as the slope of the loss is met by q = 0, which says nothing yet.
+            return Step(value, eps, eps, notes={"t": state.t})
         self._adapt(memory, value, eps, length(slope.z), math.sqrt(training.vector.size))
         new = training.vector.project(state.t - slope.z / memory.L)
         memory.value, memory.eps, memory.moved = value, eps, length(new - state.t)
