@@ -15,12 +15,15 @@ from types import ModuleType
 PEERS = {
     "astra": "astra-toolbox",
     "celer": "celer",
+    "jax": "jax",
+    "jaxopt": "jaxopt",
     "odl": "odl",
     "pylops": "pylops",
     "pyproximal": "pyproximal",
     "skglm": "skglm",
     "skimage": "scikit-image",
     "sklearn": "scikit-learn",
+    "torch": "torch",
 }
 """Modules of the other libraries, and the names they are installed by."""
 
