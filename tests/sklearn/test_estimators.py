@@ -26,9 +26,9 @@ MANY = [
     ws.ElasticNetCV(tol=1e-10, **QUICK),
     ws.GroupLassoCV(tol=1e-10, **QUICK),
     ws.SparseGroupLassoCV(tol=1e-10, **QUICK),
-    ws.HuberRegressorCV(**QUICK),
-    ws.PoissonRegressorCV(**QUICK),
-    ws.SparseLogisticRegressionCV(tol=1e-4, **QUICK),
+    ws.HuberRegressorCV(tol=1e-4, max_iter=20, **QUICK),
+    ws.PoissonRegressorCV(tol=1e-4, max_iter=20, **QUICK),
+    ws.SparseLogisticRegressionCV(tol=1e-4, max_iter=20, **QUICK),
 ]
 
 

@@ -168,13 +168,16 @@ def _check_rows(fit: DataFit, rows: np.ndarray) -> None:
 
 
 def _rows_known(A: LinearOperator | None) -> bool:
-    flat = isinstance(A, (DenseMatrix, SparseMatrix)) and len(A.range_shape) == 1
-    return flat or isinstance(A, MatrixProduct)
+    flat = isinstance(A, DenseMatrix) and len(A.range_shape) == 1
+    return flat or isinstance(A, (SparseMatrix, MatrixProduct))
 
 
 def _rows_of_operator(A: LinearOperator | None, rows: np.ndarray) -> LinearOperator:
     if isinstance(A, SparseMatrix):
-        return Matrix(scipy.sparse.csc_array(A.matrix[rows]), domain_shape=A.domain_shape)
+        rest = A.range_shape[1:]
+        each = int(np.prod(rest))
+        lines = (rows[:, None] * each + np.arange(each)).reshape(-1)
+        return Matrix(scipy.sparse.csc_array(A.matrix[lines]), A.domain_shape, (len(rows), *rest))
     if isinstance(A, MatrixProduct):
         return MatrixProduct(_taken(A.matrix, rows), columns=A.domain_shape[1])
     assert isinstance(A, DenseMatrix)
