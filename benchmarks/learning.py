@@ -488,7 +488,8 @@ def rows(table: Table, scores: dict[str, Score], grid: str, target: float, prefi
         f"Until the validation loss is within {100 * (SLACK - 1):.1g} % of the best of the grid; double "
         "precision, warm starts. 'processor' is the time of all cores in the same run, which other processes "
         "disturb less. Iterations are summed over the images, which jaxopt and PyTorch solve together; "
-        "'linear' are products with Hessians, which the others do not report. jaxopt and PyTorch take the outer steps of SciPy's "
+        "'linear' are products with Hessians, which the others do not report. jaxopt and PyTorch take the "
+        "outer steps of SciPy's "
         f"L-BFGS; jaxopt solves lower levels by L-BFGS to {INNER_TOL:.0e}."
     )
 
