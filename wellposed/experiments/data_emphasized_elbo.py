@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 NOISE = 0.1
 
 BOUNDS = ("ELBo", "R/2N", "R/N", "evidence")
-"""``kappa = 1``, ``R/(2N)``, ``R/N`` for covariances that are multiples of the identity; and any covariance."""
+"""``kappa = 1``, ``R/(2N)``, ``R/N`` with multiples of the identity as covariance; and any covariance."""
 
 REFERENCE = {
     0.1: ((-22.37, 0.567, 0.431), (5.09, 0.113, 0.235), (12.24, 0.078, 0.236), (-12.59, 0.110, 0.235)),
@@ -39,7 +39,7 @@ REFERENCE = {
     0.5: ((-20.96, 0.514, 0.292), (3.47, 0.140, 0.124), (8.40, 0.114, 0.120), (-0.96, 0.106, 0.117)),
     1.0: ((-25.16, 0.849, 0.720), (-14.04, 0.352, 0.463), (-8.73, 0.232, 0.480), (-4.73, 0.102, 0.294)),
 }
-"""Bound, noise and error of an independent implementation, on the first data set, in the order of `BOUNDS`."""
+"""Bound, noise and error of an independent implementation, first data set, in the order of `BOUNDS`."""
 
 
 @dataclass(frozen=True)

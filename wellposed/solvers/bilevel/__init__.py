@@ -14,6 +14,7 @@ from wellposed.solvers.bilevel.maid import Maid
 from wellposed.solvers.bilevel.method import Row
 from wellposed.solvers.bilevel.quasi_newton import QuasiNewton
 from wellposed.solvers.bilevel.search import Grid, NelderMead, Random
+from wellposed.solvers.bilevel.self_tuning import SelfTuning
 
 __all__ = [
     "Constants",
@@ -29,6 +30,7 @@ __all__ = [
     "QuasiNewton",
     "Random",
     "Row",
+    "SelfTuning",
     "hypergradient",
     "learn",
 ]

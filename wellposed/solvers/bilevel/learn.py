@@ -20,6 +20,7 @@ from wellposed.solvers.bilevel.pair import Pair, Solves
 from wellposed.solvers.bilevel.quasi_newton import QuasiNewton
 from wellposed.solvers.bilevel.run import Control, Run
 from wellposed.solvers.bilevel.search import Grid, NelderMead, Random
+from wellposed.solvers.bilevel.self_tuning import SelfTuning
 from wellposed.solvers.bilevel.training import Training, training_pairs
 from wellposed.solvers.bilevel.vector import parameter_vector
 from wellposed.solvers.fingerprint import digest
@@ -32,6 +33,7 @@ METHODS: dict[str, type[Any]] = {
     "random": Random,
     "nelder-mead": NelderMead,
     "elbo": Elbo,
+    "self-tuning": SelfTuning,
 }
 
 
@@ -76,13 +78,14 @@ def learn(
     parameters : list of Parameter or str, optional
         Which to learn (default: all inside ``lower`` and ``loss``). They start from their values and stay
         within their bounds; steps are taken on the scale of their transform.
-    method : {"maid", "hoag", "quasi-newton", "grid", "random", "nelder-mead", "elbo"} or Method
+    method : {"maid", "hoag", "quasi-newton", "elbo", "self-tuning", "grid", "random", "nelder-mead"}, Method
         ``"maid"``: gradient descent whose accuracies adapt, each decrease proven. ``"hoag"``: tolerances
         that follow a schedule. ``"quasi-newton"``: L-BFGS steps, the fewest iterations, without proofs.
         ``"elbo"``: variances of the noise and of a normal prior from the lower levels alone (empirical
-        Bayes), for ``LeastSquares`` and ``SquaredL2``. The others use values of the loss only. Their
-        options are further keyword arguments: see `Maid`, `Hoag`, `QuasiNewton`, `Elbo`, `Grid`, `Random`,
-        `NelderMead` in ``wellposed.solvers.bilevel``.
+        Bayes), for ``LeastSquares`` and ``SquaredL2``. ``"self-tuning"``: learns how minimisers respond
+        to the parameters, without solving for them. The others use values of the loss only. Options of a
+        method are further keyword arguments: see `Maid`, `Hoag`, `QuasiNewton`, `Elbo`, `SelfTuning`,
+        `Grid`, `Random`, `NelderMead` in ``wellposed.solvers.bilevel``.
     validation : (lower, loss), optional
         Further pairs. What is handed back is then the best on them.
     x0 : array or list of array, optional
