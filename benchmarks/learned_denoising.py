@@ -39,9 +39,7 @@ class Photographs:
     def noisy(self) -> tuple[np.ndarray, ...]:
         """The images with noise, each from its own stream."""
         return tuple(
-            x
-            + np.float32(self.sigma)
-            * np.random.default_rng([self.seed, k]).standard_normal(x.shape, np.float32)
+            (x + self.sigma * np.random.default_rng([self.seed, k]).standard_normal(x.shape)).astype(x.dtype)
             for k, x in enumerate(self.clean)
         )
 
@@ -50,15 +48,27 @@ class Photographs:
         """Half the squared distance to each noisy image."""
         return [wp.LeastSquares(None, y) for y in self.noisy]
 
-    @cached_property
-    def losses(self) -> list[wp.Functional]:
-        """Half the squared distance to each clean image."""
-        return [wp.LeastSquares(None, x) for x in self.clean]
+    def losses(self, images: Sequence[np.ndarray] | None = None) -> list[wp.Functional]:
+        """Half the squared distance to each clean image, over the mean squared error of ``images``.
+
+        Near these, the mean of such losses moves as the mean of PSNRs does; without, each image counts by
+        its error, the hard ones most.
+        """
+        losses: list[wp.Functional] = [wp.SquaredError(t) for t in self.clean]
+        if images is None:
+            return losses
+        errors = [float(np.mean((x - t) ** 2)) for x, t in zip(images, self.clean, strict=True)]
+        mean = float(np.mean(errors))
+        return [loss * (mean / error) for loss, error in zip(losses, errors, strict=True)]
 
     def denoised(self, prior: wp.Functional, starts: Sequence[np.ndarray] | None = None) -> list[np.ndarray]:
         """The minimisers, each to within 1e-2 in the Euclidean norm, from ``starts`` (the noisy images)."""
         starts = self.noisy if starts is None else starts
         return [minimiser(fit + prior, y, 1e-2) for fit, y in zip(self.fits, starts, strict=True)]
+
+    def error(self, images: Sequence[np.ndarray]) -> float:
+        """The mean squared error of all pixels."""
+        return float(np.mean((np.stack(images) - np.stack(self.clean)) ** 2))
 
     def quality(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """The PSNR (dB) of each image, for the range 0 to 1."""
@@ -78,7 +88,7 @@ def minimiser(objective: wp.Functional, start: np.ndarray, tol: float) -> np.nda
 
 
 def photographs(
-    folder: Path, crop: int, train: int, sigma: float, seed: int
+    folder: Path, crop: int, train: int, sigma: float, seed: int, dtype: type
 ) -> tuple[Photographs, Photographs]:
     """Those to learn from, and the others."""
     from PIL import Image
@@ -91,7 +101,7 @@ def photographs(
 
     def middle(path: Path) -> np.ndarray:
         with Image.open(path) as image:
-            grey = np.asarray(image.convert("L"), dtype=np.float32) / 255
+            grey = np.asarray(image.convert("L"), dtype=dtype) / 255
         if min(grey.shape) < crop:
             raise SystemExit(f"{path} has {grey.shape} pixels, too few for --crop {crop}")
         row, column = ((n - crop) // 2 for n in grey.shape)
@@ -146,16 +156,22 @@ def experts_to_learn(size: int, count: int, weight: float, smoothing: float, sca
 
 
 def learned_prior(
-    prior: wp.Functional, train: Photographs, work: float, **options: Any
+    prior: wp.Functional,
+    train: Photographs,
+    losses: list[wp.Functional],
+    work: float,
+    method: str = "maid",
+    **options: Any,
 ) -> tuple[wp.Functional, wp.Learned]:
-    """A prior with parameters learned by MAID, and the run."""
+    """A prior with parameters learned from the photographs, and the run."""
+    if method == "maid":
+        options["descent_test"] = False
     result = wp.learn(
         [fit + prior for fit in train.fits],
-        train.losses,
-        method="maid",
+        losses,
+        method=method,
         max_work=work,
         max_iter=100_000,
-        descent_test=False,
         **options,
     )
     return result.objective(prior), result
@@ -163,7 +179,9 @@ def learned_prior(
 
 def main() -> None:
     args = arguments()
-    train, test = photographs(args.folder, args.crop, args.train, args.noise, args.seed)
+    train, test = photographs(
+        args.folder, args.crop, args.train, args.noise, args.seed, np.float32 if args.single else np.float64
+    )
     print(
         f"learned from {', '.join(train.names)}; judged on {', '.join(test.names)}\n"
         f"middle {args.crop} x {args.crop} pixels, sigma = {args.noise:g}\n"
@@ -171,41 +189,50 @@ def main() -> None:
     print("| prior | parameters | work per image | s | PSNR learned from | PSNR of the others |")
     print("|---|---|---|---|---|---|", flush=True)
     row("noisy", 0, None, train.quality(train.noisy), test.quality(test.noisy))
-    tv, tv_run = learned_prior(total_variation(), train, TV_WORK, alpha=0.01)
+    plain, run = learned_prior(total_variation(), train, train.losses(), TV_WORK, alpha=0.01)
+    train_images = train.denoised(plain)
+    row("total variation, squared error", 2, run, train.quality(train_images), qualities(plain, test)[0])
+    losses = train.losses(train_images)
+    tv, tv_run = learned_prior(plain, train, losses, TV_WORK / 4)
     tv_images = test.denoised(tv)
     tv_quality = test.quality(tv_images)
-    row("total variation", 2, tv_run, train.quality(train.denoised(tv)), tv_quality)
-    start = experts_to_learn(args.size, args.filters, args.weight, args.smoothing, args.scale)
-    # Weights and smoothing constants first: what they should be decides how long a step of filters may be.
-    rough, first = learned_prior(start, train, args.first, parameters=["weights", "smoothing"])
-    experts, run = learned_prior(rough, train, args.work, max_seconds=args.seconds, progress=True)
-    images = test.denoised(experts)
-    quality = test.quality(images)
-    count = sum(p.size for p in start.parameters)
-    name = f"{start}"
-    row(
-        f"{name}, before",
-        count,
-        None,
-        train.quality(train.denoised(start)),
-        test.quality(test.denoised(start)),
-    )
-    row(
-        f"{name}, without filters",
-        count,
-        first,
-        train.quality(train.denoised(rough)),
-        test.quality(test.denoised(rough)),
-    )
-    row(name, count, run, train.quality(train.denoised(experts)), quality)
-    print(f"\nstatus: TV {tv_run.status}, experts {run.status}")
-    print(f"TV: weight {tv_run.values['weight']:.4g}, smoothing {tv_run.values['smoothing']:.4g}")
-    gain = quality - tv_quality
-    print(f"experts over TV: {gain.mean():.3f} dB on average, {gain.min():.3f} to {gain.max():.3f}")
+    row("total variation, PSNR", 2, tv_run, qualities(tv, train)[0], tv_quality)
+    print(f"learned weight {tv_run.values['weight']:.4g}, smoothing {tv_run.values['smoothing']:.4g}\n")
     if not args.no_grid:
         report_grid(grid(test), tv_quality, test.names)
+    if args.no_experts:
+        return
+    experts, run = report_experts(args, train, test, losses)
+    images = test.denoised(experts)
+    gain = test.quality(images) - tv_quality
+    print(f"\nexperts over TV: {gain.mean():.3f} dB on average, {gain.min():.3f} to {gain.max():.3f}")
+    print(
+        f"mean squared error over that of TV: {test.error(images) / test.error(tv_images):.4f} of the others"
+    )
     if args.output is not None:
         save(draw(test, tv_images, images, experts, run), args.output)
+
+
+def report_experts(
+    args: argparse.Namespace, train: Photographs, test: Photographs, losses: list[wp.Functional]
+) -> tuple[wp.Functional, wp.Learned]:
+    """Learn a field of experts and print the lines of the table: as it starts, and after each stage."""
+    start = experts_to_learn(args.size, args.filters, args.weight, args.smoothing, args.scale)
+    count = sum(p.size for p in start.parameters)
+    row(f"{start}, before", 0, None, *qualities(start, train, test))
+    # Weights and smoothing constants first: what they should be decides how long a step of filters may be.
+    rough, first = learned_prior(start, train, losses, args.first, parameters=["weights", "smoothing"])
+    row(f"{start}, without filters", 2 * args.filters, first, *qualities(rough, train, test))
+    experts, run = learned_prior(
+        rough, train, losses, args.work, args.method, max_seconds=args.seconds, progress=True
+    )
+    row(f"{start}", count, run, *qualities(experts, train, test))
+    return experts, run
+
+
+def qualities(prior: wp.Functional, *parts: Photographs) -> list[np.ndarray]:
+    """The PSNR of each image of some parts."""
+    return [part.quality(part.denoised(prior)) for part in parts]
 
 
 def row(name: str, count: int, run: wp.Learned | None, of_train: np.ndarray, of_test: np.ndarray) -> None:
@@ -260,7 +287,7 @@ def draw(
     axes[1, 1].imshow(mosaic(filters, weights), cmap="gray", vmin=-1, vmax=1)
     axes[1, 1].set_title("filters, by their strength")
     axes[1, 1].set_axis_off()
-    axes[1, 2].loglog([r.work for r in run.history[1:]], [r.loss for r in run.history[1:]])
+    axes[1, 2].semilogx([r.work for r in run.history[1:]], [r.loss for r in run.history[1:]])
     axes[1, 2].set(xlabel="lower-level and linear iterations", ylabel="mean loss", title="learning")
     return figure
 
@@ -298,11 +325,14 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--weight", type=float, default=0.006, help="first weight of a filter (0.006)")
     parser.add_argument("--smoothing", type=float, default=0.007, help="first smoothing (0.007)")
     parser.add_argument("--scale", type=float, default=1.0, help="first norm of a filter (1)")
-    parser.add_argument("--first", type=float, default=1500, help="iterations without filters (1500)")
+    parser.add_argument("--first", type=float, default=500, help="iterations without filters (500)")
     parser.add_argument("--work", type=float, default=20000, help="iterations with them (20000)")
+    parser.add_argument("--method", default="maid", help="of the stage with filters (maid)")
     parser.add_argument("--seconds", type=float, default=np.inf, help="limit on their time")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--single", action="store_true", help="images in single precision")
     parser.add_argument("--no-grid", action="store_true", help="leave out the grid of total variation")
+    parser.add_argument("--no-experts", action="store_true", help="total variation only")
     parser.add_argument("--output", type=Path, help="where to write the picture")
     return parser.parse_args()
 

@@ -26,7 +26,7 @@ class Size:
     pixels: int = 32
     filters: int = 8
     filter_size: int = 5
-    experts_work: float = 1500
+    experts_work: float = 6e3
 
 
 SMALL = Size()
@@ -43,5 +43,5 @@ FULL = Size(
     pixels=96,
     filters=48,
     filter_size=7,
-    experts_work=4e3,
+    experts_work=1e4,
 )

@@ -231,16 +231,20 @@ def draw(rows: list[Row], kernel: Curve) -> Figure:
     """Suboptimality against work of each data set, and the loss of kernel ridge regression."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(3.6 * (len(rows) + 1), 3.6), layout="constrained")
-    *axes, last = figure.subplots(1, len(rows) + 1)
+    lines = -(-(len(rows) + 1) // 3)
+    figure = Figure(figsize=(12, 3.7 * lines), layout="constrained")
+    places = figure.subplots(lines, 3).reshape(-1)
+    axes, last = places[: len(rows)], places[len(rows)]
+    for unused in places[len(rows) + 1 :]:
+        unused.remove()
     for ax, row in zip(axes, rows, strict=True):
         for schedule in EVERY:
             ax.loglog(row.curves[schedule].work, row.suboptimality(schedule), label=schedule)
         spent, loss, _ = row.grid
         ax.loglog(spent, max(abs(loss - row.best), 1e-12), "k*", label="grid")
         ax.set(title=f"{row.name}, seed {row.seed}", xlabel="iterations", ylim=(1e-8, None))
-        ax.legend(fontsize=8, loc="lower left")
-    axes[0].set_ylabel("distance from the best validation loss")
+        ax.set_ylabel("distance from the best loss")
+    axes[0].legend(fontsize=8, loc="lower left")
     last.semilogx(kernel.work, kernel.loss)
     last.set(title="kernel ridge, diabetes", xlabel="iterations", ylabel="validation loss")
     return figure

@@ -43,15 +43,19 @@ def digits_curves(size: Size) -> Curves:
     return curves
 
 
-def digits_claims(curves: Curves) -> Iterator[Claim]:
+def digits_claims(curves: Curves, work: float) -> Iterator[Claim]:
     """MAID decreases, and is not far from HOAG."""
-    maid = {name: c for name, c in curves.items() if name.startswith("adaptive")}
-    rises = sum(int(np.sum(np.diff(c.loss) > 0)) for c in maid.values())
+    maid = [name for name in curves if name.startswith("adaptive")]
+    rises = sum(int(np.sum(np.diff(curves[name].loss) > 0)) for name in maid)
     yield at_most("R3: steps of MAID at which the loss rises", rises, 0)
-    best = min(curves[f"HOAG {s}"].loss[-1] for s in SCHEDULES)
-    shown = ", ".join(f"{name} {c.loss[-1]:.4f}" for name, c in curves.items())
-    worst = max(c.loss[-1] for c in maid.values()) / best
-    yield at_most("R3: loss of MAID over the best HOAG, worst start", worst, 1.5, f"{shown}.")
+    losses = {name: curve.at(work) for name, curve in curves.items()}
+    best = min(losses[f"HOAG {s}"] for s in SCHEDULES)
+    yield at_most(
+        f"R3: loss of MAID over the best HOAG, worst start, work {short(work)}",
+        max(losses[name] for name in maid) / best,
+        1.5,
+        f"{', '.join(f'{name} {loss:.4f}' for name, loss in losses.items())}.",
+    )
 
 
 # --- all of it ------------------------------------------------------------------------------------
@@ -80,7 +84,7 @@ def run_at(size: Size, seed: int) -> Report:
         *quadratic_claims(first, size, seed),
         seeds_claim(size, seed),
         *of_tv,
-        *digits_claims(third),
+        *digits_claims(third, size.digits_work),
         *last,
         *theory.bounds(seed, size.bound_seeds),
         theory.decrease(seed, 3e3)[1],
