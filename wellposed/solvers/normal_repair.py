@@ -47,7 +47,7 @@ SHARE = 0.02
 """What is left of the residual may cost this share of the gap."""
 
 REST, ALMOST = 0.3, 0.4
-"""A gap as small as wanted may hold the first share of it, and a point that is taken as it is the second."""
+"""What is left may be so much of the gap wanted, and of the gap of a point that is taken as it is."""
 
 BEST = 1e-10
 """The residual need not become smaller than this share of what it was."""

@@ -304,7 +304,7 @@ def _normal_bound(
         )
     for _ in range(steps // CHUNK):
         rest = correction.left * length
-        if objective - bound <= wanted and rest <= REST * (objective - bound):
+        if objective - bound <= wanted and rest <= REST * wanted:
             break
         enough = SHARE * max(wanted, objective - bound - rest) / length if length > 0 else 1.0
         if correction.left <= max(enough, BEST) or not correction.advance(CHUNK, max(enough, BEST)):
