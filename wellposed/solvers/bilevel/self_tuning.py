@@ -79,7 +79,7 @@ class SelfTuning:
     entropy : float, optional
         ``tau``: tune ``sigma`` too. By default it stays.
     draws : int
-        Perturbations in one step.
+        Perturbations in one step, rounded up to a multiple of twice the number of parameters.
     inner : int
         Steps of the response in a turn.
     momentum : float
@@ -98,7 +98,7 @@ class SelfTuning:
     rate: float = 0.03
     scale: float = 0.5
     entropy: float | None = None
-    draws: int = 8
+    draws: int = 2
     inner: int = 2
     momentum: float = 0.9
     response_rate: float | None = None
@@ -267,8 +267,17 @@ class SelfTuning:
 def _draws(
     training: Training, state: State, memory: Memory, rng: np.random.Generator, count: int
 ) -> np.ndarray:
-    """Perturbations, cut at the bounds of the parameters."""
-    noise = memory.sigma * rng.standard_normal((count, training.vector.size))
+    """Perturbations in opposite pairs along random orthogonal directions, cut at the bounds.
+
+    Their mean is 0 and their covariance that of ``sigma`` exactly, so that the curvature which the steps
+    of the response meet does not change from step to step: momentum would diverge where it did.
+    """
+    n = training.vector.size
+    blocks = []
+    for _ in range(-(-count // (2 * n))):
+        turned = np.linalg.qr(rng.standard_normal((n, n)))[0]
+        blocks += [turned, -turned]
+    noise = math.sqrt(n) * memory.sigma * np.vstack(blocks)
     cut: np.ndarray = training.vector.project(state.t + noise) - state.t
     return cut
 
