@@ -50,9 +50,9 @@ def estimate_noise(b: Any, axes: tuple[int, ...] | None = None) -> float:
     The median is blind to edges as long as they touch less than half of the pixels. What texture and
     edges add makes the estimate too large, the more the weaker the noise: on photographs with values
     in [0, 1] by about 1 % at a true level of 0.1, up to 12 % at 0.05 and 7 to 78 % at 0.01; on sinograms with
-    noise of 1 % of their maximum by 2 to 20 %, on coarse ones of objects with sharp edges (64 x 64 pixels) with
-    noise of 2 % of their norm by 30 %, of 1 % by 60 to 70 %; differences of other orders, or along one axis,
-    do no better there. On blurred images it is nearly unbiased. Correlated noise
+    noise of 1 % of their maximum by 2 to 20 %, on coarse ones of objects with sharp edges (64 x 64 pixels)
+    with noise of 2 % of their norm by 30 %, of 1 % by 60 to 70 %; differences of other orders, or along one
+    axis, do no better there. On blurred images it is nearly unbiased. Correlated noise
     (interpolated, compressed or denoised data) is underestimated. Source: Donoho and Johnstone,
     Ideal spatial adaptation by wavelet shrinkage, 1994, with differences instead of wavelets, which
     uses all shifts.
