@@ -54,6 +54,11 @@ class PairWeights:
         """Pairs of positive weight."""
         return int(self.graph.nnz) // 2
 
+    @property
+    def density(self) -> float:
+        """Pairs of positive weight over all pairs."""
+        return float(self.graph.nnz) / max(self.count * (self.count - 1), 1)
+
     def of_rows(self, rows: np.ndarray) -> PairWeights:
         """The graph of some of the rows."""
         if len(rows) == self.count:

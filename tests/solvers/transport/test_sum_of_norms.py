@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import warnings
 
 import cvxpy as cp
@@ -14,6 +15,8 @@ from hypothesis import strategies as st
 import wellposed as wp
 from wellposed.functionals.pairs import PairWeights
 from wellposed.solvers.result import ConvergenceWarning
+from wellposed.solvers.transport.class_penalty import Anchors
+from wellposed.solvers.transport.pair_splitting import PairDuals
 
 T = wp.transport
 
@@ -61,6 +64,50 @@ def test_agrees_with_a_cone_solver(lam, equal):
     again = T.verify(cost, a, b, result)
     assert again.value == pytest.approx(result.certificate.value, abs=1e-12)
     assert result.rounded.sum(1) == pytest.approx(a, rel=1e-12)
+
+
+@pytest.mark.parametrize("lam", [0.005, 0.05, 0.5])
+@pytest.mark.parametrize("equal", [True, False])
+@pytest.mark.parametrize("both", [True, False])
+def test_few_pairs_agree_with_a_cone_solver(lam, equal, both):
+    """Few pairs have their dual vectors kept."""
+    rng = np.random.default_rng(4)
+    x, y = rng.normal(size=(10, 2)), rng.normal(size=(12, 2))
+    cost = T.squared_distances(x, y)
+    a, b = (np.ones(10), np.ones(12)) if equal else (rng.random(10) + 0.2, rng.random(12) + 0.2)
+    a, b = a / a.sum(), b / b.sum()
+    rows = np.diag(rng.random(9) + 0.1, 1)
+    columns = np.diag(rng.random(11) + 0.1, 1) if both else np.zeros((12, 12))
+    rows, columns = rows + rows.T, columns + columns.T
+    value, plan = cone_solution(cost, a, b, lam, rows, columns)
+    result = T.sum_of_norms(
+        cost, a, b, lam=lam, row_weights=rows, column_weights=columns, tol=1e-5, max_iter=20_000
+    )
+    assert isinstance(result.dual, PairDuals | Anchors)
+    assert isinstance(result.dual, PairDuals) == (result.iterations > 0)
+    assert result.status == "converged"
+    assert value - 1e-7 <= result.value <= value + result.certificate.value + 1e-7
+    assert np.abs(result.rounded - plan).max() < 0.02
+    assert T.verify(cost, a, b, result).value == pytest.approx(result.certificate.value, abs=1e-12)
+    # Duals that are too long are shortened, so that a wrong certificate cannot be claimed.
+    if result.iterations:
+        longer = dataclasses.replace(result, dual=PairDuals(3 * result.dual.rows, 3 * result.dual.columns))
+        assert T.verify(cost, a, b, longer).lower_bound <= value + 1e-7
+
+
+def test_neighbours_need_fewer_iterations_with_their_duals_kept(monkeypatch):
+    clouds = wp.problems.class_clouds(30)
+    weights = [T.gaussian_weights(x, neighbours=5) for x in (clouds.sources, clouds.targets)]
+    options = {"lam": 0.1, "row_weights": weights[0], "column_weights": weights[1], "max_iter": 3000}
+    kept = T.sum_of_norms(clouds.cost, **options)
+    with pytest.warns(ConvergenceWarning, match="raise max_iter"):
+        assert T.sum_of_norms(clouds.cost, **{**options, "max_iter": 7}).iterations == 7
+    monkeypatch.setattr(sys.modules["wellposed.solvers.transport.sum_of_norms"], "PAIRS_UP_TO", 0)
+    smoothed = T.sum_of_norms(clouds.cost, **options)
+    assert isinstance(kept.dual, PairDuals)
+    assert isinstance(smoothed.dual, Anchors)
+    assert kept.iterations < smoothed.iterations
+    assert abs(kept.value - smoothed.value) <= 1e-3 * kept.value
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wellposed.functionals.pairs import Flow, PairWeights
+from wellposed.solvers.transport.pair_splitting import PairDuals, Side, linear_part
 
 _SHRINK = 1 - 1e-9
 """Duals are made this much shorter than they may be, for the rounding of distances."""
@@ -73,8 +74,24 @@ class ClassPenalty:
         gradient *= self.lam
         return Slope(self.lam * value, self.lam * smooth, gradient, self.lam * curvature)
 
-    def linear_part(self, anchors: Anchors, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    def sides(self, a: np.ndarray, b: np.ndarray) -> tuple[Side | None, Side | None]:
+        """The pairs of rows and of columns with what makes shares of them."""
+        rows = None if self.rows is None else Side(self.rows, a.mean() / a, self.lam)
+        return rows, None if self.columns is None else Side(self.columns, b.mean() / b, self.lam)
+
+    def pair_duals(self, anchors: Anchors, a: np.ndarray, b: np.ndarray) -> PairDuals:
+        """The dual vectors of all pairs, written out."""
+        rows, columns = self.sides(a, b)
+        none = np.empty((0, 0))
+        return PairDuals(
+            none if rows is None else rows.implied(anchors.rows, anchors.mu_rows),
+            none if columns is None else columns.implied(anchors.columns.T, anchors.mu_columns),
+        )
+
+    def linear_part(self, anchors: Anchors | PairDuals, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """The matrix ``G`` of a dual point: ``<G, P>`` is at most the penalty at every ``P``."""
+        if isinstance(anchors, PairDuals):
+            return self._linear_part_of_pairs(anchors, a, b)
         total = np.zeros_like(anchors.rows)
         if self.rows is not None:
             total += (a.mean() / a)[:, None] * self.rows.flow(anchors.rows, anchors.mu_rows).gradient
@@ -84,6 +101,14 @@ class ClassPenalty:
         total *= self.lam * _SHRINK
         return total
 
+    def _linear_part_of_pairs(self, duals: PairDuals, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        sides = self.sides(a, b)
+        short = [
+            given if side is None else side.shorten(given.copy())
+            for side, given in zip(sides, (duals.rows, duals.columns), strict=True)
+        ]
+        return _SHRINK * linear_part(sides, PairDuals(*short), (len(a), len(b)))
+
     def anchors(
         self, plan: np.ndarray, a: np.ndarray, b: np.ndarray, mu_rows: float, mu_columns: float
     ) -> Anchors:
@@ -91,7 +116,13 @@ class ClassPenalty:
         return Anchors((a.mean() / a)[:, None] * plan, (b.mean() / b) * plan, mu_rows, mu_columns)
 
     def bound_with(
-        self, cost: np.ndarray, a: np.ndarray, b: np.ndarray, f: np.ndarray, g: np.ndarray, dual: Anchors
+        self,
+        cost: np.ndarray,
+        a: np.ndarray,
+        b: np.ndarray,
+        f: np.ndarray,
+        g: np.ndarray,
+        dual: Anchors | PairDuals,
     ) -> float:
         """The dual value; the best ``g`` for ``f`` is taken."""
         total = cost + self.linear_part(dual, a, b)

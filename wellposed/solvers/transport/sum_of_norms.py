@@ -14,7 +14,14 @@ from wellposed.solvers.transport.blocks import block_anchors, block_plan
 from wellposed.solvers.transport.class_penalty import Anchors, ClassPenalty
 from wellposed.solvers.transport.data import TransportData, check_control, check_positive, check_transport
 from wellposed.solvers.transport.exact import network_simplex
+from wellposed.solvers.transport.pair_splitting import PairDuals, split
 from wellposed.solvers.transport.result import Clock, TransportResult, finish
+
+PAIRS_UP_TO = 15_000_000
+"""Numbers in the dual vectors of all pairs, up to which they are kept."""
+
+SPARSE = 0.25
+"""Share of all pairs that have a weight, up to which keeping their dual vectors needs fewer iterations."""
 
 CHECK_EVERY = 25
 """Iterations between looks at the gap, each of which costs an exact transport."""
@@ -68,9 +75,11 @@ def sum_of_norms(
     Notes
     -----
     First the plan that is constant on the connected components of the weights is tried, with the duals that
-    solve a Laplacian system. Where that proves nothing, an accelerated proximal gradient method with the
-    projection onto the set of plans works on the penalty with smoothed norms, whose width comes down as far
-    as the gap asks. Duals of pairs exist in implicit form only, so memory is that of a few plans.
+    solve a Laplacian system. Where that proves nothing and few pairs have a weight (near neighbours), a
+    primal-dual method keeps a dual vector for each pair. With whole classes, or too many pairs for memory, an
+    accelerated proximal gradient method works on the penalty with smoothed norms, whose width comes down as
+    far as the gap asks; then duals of pairs exist in implicit form only, and memory is that of a few plans.
+    Both use the exact projection onto the set of plans.
 
     After A. Rahbar, A. Panahi, M. H. Chehreghani, D. Dubhashi and H. Krim, Recovery bounds on class-based
     optimal transport, 2023.
@@ -97,7 +106,9 @@ def sum_of_norms(
     clock = Clock()
     run = Run(data, penalty, clock, tol)
     run.try_blocks()
-    status = run.accelerate(max_iter) if run.gap > tol else "converged"
+    status = "converged"
+    if run.gap > tol:
+        status = run.split(max_iter) if run.few_pairs else run.accelerate(max_iter)
     best = run.best_dual
     return finish(
         data, penalty, run.best_plan, best.f, best.g, clock, run.iterations, status, dual=best.anchors
@@ -121,7 +132,7 @@ def _side(weights: Any, data: TransportData, axis: int, name: str) -> PairWeight
 class DualPoint:
     """A dual point and what it proves."""
 
-    anchors: Anchors
+    anchors: Anchors | PairDuals
     f: np.ndarray
     g: np.ndarray
     bound: float
@@ -153,7 +164,7 @@ class Run:
         if value < self.best_value:
             self.best_plan, self.best_value = plan, value
 
-    def prove(self, anchors: Anchors, G: np.ndarray) -> float:
+    def prove(self, anchors: Anchors | PairDuals, G: np.ndarray) -> float:
         """The bound of a dual point, with the best potentials: an exact transport of the changed costs.
 
         ``G`` is the linear part of the penalty there.
@@ -190,6 +201,30 @@ class Run:
         at, _, _ = newton(QuadraticColumns(1.0), turned, data.a, data.b, self._f, self._g, wanted, 50)
         self._f, self._g = at.f, at.g
         return np.ascontiguousarray(at.plan.T)
+
+    @property
+    def few_pairs(self) -> bool:
+        """Whether pairs are so few, and so unlike whole classes, that their dual vectors are kept."""
+        sides = (self.penalty.rows, self.penalty.columns)
+        graphs = [g for g in sides if g is not None]
+        kept = sum(g.pairs for g in graphs) * max(self.data.shape_inside) <= PAIRS_UP_TO
+        return kept and all(g.constant_norm is None and g.density <= SPARSE for g in graphs)
+
+    def split(self, max_iter: int) -> str:
+        """Primal-dual steps with the dual vector of each pair."""
+        data, penalty = self.data, self.penalty
+        assert isinstance(self.best_dual.anchors, Anchors)
+        duals = penalty.pair_duals(self.best_dual.anchors, data.a, data.b)
+
+        def look(k: int, x: np.ndarray, duals: PairDuals, G: np.ndarray) -> bool:
+            self.iterations = k
+            self.offer(x)
+            self.prove(duals, (1 - 1e-9) * G)
+            return self.gap <= self.tol
+
+        sides = penalty.sides(data.a, data.b)
+        split(sides, data.cost, data.mass, self.best_plan, duals, self.project, look, CHECK_EVERY, max_iter)
+        return "converged" if self.gap <= self.tol else "max_iter"
 
     def accelerate(self, max_iter: int) -> str:
         """Accelerated proximal gradient steps on the smoothed penalty, whose width comes down."""
