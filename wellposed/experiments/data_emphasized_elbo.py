@@ -159,7 +159,9 @@ def table_claims(profiles: Profiles) -> Iterator[Claim]:
 
 def first_claims(profiles: Profiles, long: dict[float, Fit]) -> Iterator[Claim]:
     """What the paper's figure shows, on its data set."""
-    plain, half, whole = (profiles[name] for name in ("ELBo", "R/2N", "R/N"))
+    # The claims are about the grid of the small size, which the large one refines.
+    coarse = {name: {k: f for k, f in p.items() if k in SMALL.lengths} for name, p in profiles.items()}
+    plain, half, whole = (coarse[name] for name in ("ELBo", "R/2N", "R/N"))
     chosen = plain[best(plain)]
     yield at_least("noise of the plain bound at its best l (true 0.1)", chosen.noise, 0.4)
     yield at_least("error of the plain bound at its best l", chosen.error, 0.2)
@@ -172,7 +174,7 @@ def first_claims(profiles: Profiles, long: dict[float, Fit]) -> Iterator[Claim]:
         0.10 <= emphasised.noise <= 0.15,
     )
     yield at_most("error for kappa = R/(2N) at its best l", emphasised.error, 0.1)
-    exact = profiles["evidence"]
+    exact = coarse["evidence"]
     yield at_most(
         "error for kappa = R/(2N) over that of the exact evidence, each at its best l",
         emphasised.error / exact[best(exact)].error,
@@ -204,6 +206,12 @@ def all_claims(every: list[Profiles]) -> Iterator[Claim]:
         better,
         0.8 * len(every),
         f"medians of the errors: {_medians(errors)}",
+    )
+    yield at_most(
+        "median error for kappa = R/(2N) over that of the evidence",
+        float(np.median(errors["R/2N"]) / np.median(errors["evidence"])),
+        1.5,
+        "The paper's figure shows one data set, where they agree.",
     )
     noise = [p["ELBo"][best(p["ELBo"])].noise for p in every]
     yield at_least("least noise of the plain bound among them (true 0.1)", min(noise), 0.2)
