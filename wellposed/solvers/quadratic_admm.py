@@ -9,9 +9,9 @@ For :math:`\min_x f(A x) + \varphi(L x) + G(x)` with quadratic ``f``, split vari
     z &\leftarrow \mathrm{prox}_{\varphi/\rho}(L x + u), \quad u \leftarrow u + L x - z, \qquad
     v \leftarrow \mathrm{prox}_{G/\eta}(x + s), \quad s \leftarrow s + x - v
 
-(Boyd et al., 2011; ``v`` and ``s`` are left out where ``G`` is 0.) The ``x`` step takes a few conjugate
-gradients from the last ``x``. Since ``A`` is not split, the poorly conditioned directions that it leaves to
-``L`` do not slow the outer iteration, and :math:`f'(A x)` and :math:`\rho u` are dual variables that nearly
+(Boyd et al., 2011; ``v`` and ``s`` are left out where ``G`` is 0.) The ``x`` step takes a few
+preconditioned conjugate gradients from the last ``x``. Since ``A`` is not split, the poorly conditioned
+directions that it leaves to ``L`` do not slow the outer iteration, and :math:`f'(A x)` and :math:`\rho u` are dual variables that nearly
 meet the constraint :math:`A^* p + L^* q + m = 0`. Each penalty is balanced by the residuals of its own split
 variable, less and less often, so that it settles.
 """
@@ -26,6 +26,12 @@ from typing import Any
 from wellposed import arrays
 from wellposed.arrays import Array
 from wellposed.functionals.calculus import Zero
+from wellposed.solvers.normal_equations import (
+    ConjugateGradients,
+    NormalEquations,
+    data_mean,
+    prior_diagonal,
+)
 from wellposed.solvers.normal_repair import NormalForm, normal_form
 from wellposed.solvers.problem import Problem
 from wellposed.solvers.result import Certificate
@@ -93,34 +99,32 @@ class QuadraticADMM:
         data = self.form.data
         return -data.backward(data.f.gradient(0 * data.forward(self.problem.zeros())))
 
-    def _normal(self, x: Array, rho: float, eta: float) -> Array:
-        """The Hessian of the ``x`` step."""
-        data, prior = self.form.data, self.form.prior
+    def _curved(self, x: Array) -> Array:
+        """The Hessian of the data fit."""
+        data = self.form.data
         image = data.forward(x)
-        curved = data.backward(data.f.hessian_product(image, image))
-        return curved + rho * prior.backward(prior.forward(x)) + eta * x
+        return data.backward(data.f.hessian_product(image, image))
 
     def _x_step(self, s: State) -> Array:
         prior = self.form.prior
         target = self._pull + s.rho * prior.backward(s.z - s.u) + s.eta * (s.v - s.s)
         return self._conjugate_gradients(s.x, target, s.rho, s.eta, INNER)
 
+    @cached_property
+    def _diagonals(self) -> tuple[float, Array]:
+        """The mean of the diagonal of the Hessian of the data fit, and the diagonal of ``L* L``."""
+        data, prior = self.form.data, self.form.prior
+        assert prior.K is not None
+        ones = self.problem.dual_zeros(prior) + 1.0
+        return data_mean(data, self.problem), prior_diagonal(prior.K, ones)  # type: ignore[arg-type]
+
     def _conjugate_gradients(self, x: Array, target: Array, rho: float, eta: float, steps: int) -> Array:
-        r = target - self._normal(x, rho, eta)
-        p, rr = r, arrays.inner(r, r)
-        goal = INNER_GOAL**2 * rr
-        for _ in range(steps):
-            if rr <= goal or rr == 0.0:
-                break
-            q = self._normal(p, rho, eta)
-            curvature = arrays.inner(p, q)
-            if curvature <= 0.0:
-                break
-            alpha = rr / curvature
-            x, r = x + alpha * p, r - alpha * q
-            rr, old = arrays.inner(r, r), rr
-            p = r + (rr / old) * p
-        return x
+        mean, graph = self._diagonals
+        diagonal = mean + rho * graph + eta if rho > 0.0 else 1.0
+        equations = NormalEquations(self.form.data, self.form.prior, rho, eta, diagonal)
+        solve = ConjugateGradients(equations, target - equations.product(x))
+        solve.advance(steps, INNER_GOAL)
+        return x + solve.solution
 
     def start(self, x0: Array | None, dual0: Any) -> State:
         """Begin at ``x0``, or at a few conjugate gradients on the data fit; with the given duals or zero."""
@@ -131,7 +135,7 @@ class QuadraticADMM:
         z, v = prior.forward(x), problem.simple.prox(x, 1e-30)
         rho = self._first_penalty(x, z)
         length = arrays.norm(x)
-        eta = arrays.norm(self._normal(x, 0.0, 0.0)) / length if self._split and length > 0 else 0.0
+        eta = arrays.norm(self._curved(x)) / length if self._split and length > 0 else 0.0
         eta = max(eta, 1e-300) if self._split else 0.0
         duals = self.form.in_order(*dual0) if dual0 else (None, None)
         u = 0 * z if duals[1] is None else duals[1] / rho
