@@ -1,7 +1,7 @@
 """Weighted total variation against total variation, and graphLa+Psi against its Psi, on few-view scans.
 
 Run it as ``python -m benchmarks.imaging_regularisers --scan tooth.h5``. Each scan is a task of its own; its
-scores and images go into ``--results`` as soon as it is done, and a second run goes on from there. All methods
+scores and images go into ``--results`` as soon as it is done; a second run goes on from there. Methods
 are shown at the weight with the best PSNR and at the one that they choose. See docs/regularisers-compared.md.
 """
 
@@ -248,6 +248,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path("build/imaging-regularisers"))
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--picture", type=Path, help="write this picture of some of the images")
+    parser.add_argument("--write", type=Path, help="a page of the manual to put the tables into")
     parser.add_argument("--tables-only", action="store_true", help="of what is in --results")
     arguments = parser.parse_args()
     names = [name for name in arguments.images if name != "tooth slice" or arguments.scan]
@@ -269,6 +270,8 @@ def main() -> None:
     paths = [arguments.results / f"{case.file_name}.json" for case in cases]
     rows = [json.loads(path.read_text()) for path in paths if path.exists()]
     print(tables.text(rows))
+    if arguments.write:
+        tables.write(rows, arguments.write)
     if arguments.picture:
         tables.picture(arguments.results, arguments.picture)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import itertools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,11 @@ import numpy as np
 PSI = ("FBP", "Tik", "TV of the paper", "TV")
 TITLES = {"best": "At the best weight", "auto": "At the weight chosen automatically"}
 DONE = ("converged", "stationary", "direct")
+
+PHANTOMS = ("Shepp-Logan", "ellipses")
+"""Images that are constant on regions."""
+
+MARK = "<!-- measured -->"
 
 Row = dict[str, Any]
 
@@ -45,19 +53,25 @@ def compared(rows: list[Row], how: str, names: list[str]) -> list[str]:
 
 
 def summary(rows: list[Row]) -> list[str]:
-    """How often the second of each pair wins, and by how much."""
+    """How often the second of each pair wins, and by how much, for phantoms and for the other images."""
+    groups = {
+        "phantoms": [row for row in rows if row["image"] in PHANTOMS],
+        "others": [row for row in rows if row["image"] not in PHANTOMS],
+    }
     lines = [
-        "| pair | weight | wins in PSNR | median gain (dB) | least, largest | wins in SSIM | median gain |",
-        "|---|---|---|---|---|---|---|",
+        "| pair | weight | images | wins, PSNR | median gain (dB) | from, to | wins, SSIM | median gain |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    for how in TITLES:
-        for plain, other in pairs():
-            both = [(row[how][plain], row[how][other]) for row in rows if other in row[how]]
+    for plain, other in pairs():
+        for how, (kind, group) in itertools.product(TITLES, groups.items()):
+            both = [(row[how][plain], row[how][other]) for row in group if other in row[how]]
+            if not both:
+                continue
             gains = np.array([[y[k] - x[k] for k in ("psnr", "ssim")] for x, y in both])
             wins, middle = (gains > 0).sum(axis=0), np.median(gains, axis=0)
-            ends = f"{gains[:, 0].min():+.2f}, {gains[:, 0].max():+.2f}"
             lines.append(
-                f"| {other} against {plain} | {how} | {wins[0]} of {len(both)} | {middle[0]:+.2f} | {ends} "
+                f"| {other} against {plain} | {how} | {kind} | {wins[0]} of {len(both)} | {middle[0]:+.2f} "
+                f"| {gains[:, 0].min():+.2f}, {gains[:, 0].max():+.2f} "
                 f"| {wins[1]} of {len(both)} | {middle[1]:+.3f} |"
             )
     return lines
@@ -77,8 +91,18 @@ def losses(rows: list[Row]) -> list[str]:
     return lines
 
 
+def with_best_of_all(row: Row) -> Row:
+    """The row with the chosen weight among those that the best is taken from."""
+    found = {}
+    for name, score in row["best"].items():
+        chosen = row["auto"].get(name, score)
+        found[name] = chosen if chosen["psnr"] > score["psnr"] and chosen["weight"] else score
+    return row | {"best": found}
+
+
 def text(rows: list[Row]) -> str:
     """All tables."""
+    rows = [with_best_of_all(row) for row in rows]
     columns = {
         "best": [*PSI, *(f"La+{psi}" for psi in PSI), "weighted TV"],
         "auto": [*PSI, *(f"La+{psi}" for psi in PSI), "La+TV, noise estimated", "weighted TV"],
@@ -87,8 +111,16 @@ def text(rows: list[Row]) -> str:
     for how, title in TITLES.items():
         parts += [f"## {title}", "", *compared(rows, how, columns[how]), ""]
     parts += ["## What the choice of the weight costs", "", *losses(rows), ""]
-    seconds = sum(row["seconds"] for row in rows)
-    return "\n".join([*parts, f"{len(rows)} scans, {seconds:.0f} s of processor time"])
+    seconds = np.median([row["seconds"] for row in rows])
+    return "\n".join([*parts, f"{len(rows)} scans, {seconds:.0f} s of processor time each (median)."])
+
+
+def write(rows: list[Row], page: Path) -> None:
+    """Put the tables after the mark in a page of the manual."""
+    before, mark, _ = page.read_text().partition(MARK)
+    if not mark:
+        raise ValueError(f"{page} has no line {MARK!r}")
+    page.write_text(f"{before}{mark}\n\n{text(rows)}\n")
 
 
 PICTURES = {
@@ -102,13 +134,9 @@ COLUMNS = ("truth", "FBP", "auto TV", "auto weighted TV", "auto La+FBP", "auto L
 
 def picture(results: Path, target: Path) -> None:
     """Some of the images, a row for each scan."""
-    import io
-
     import matplotlib
 
     matplotlib.use("Agg")
-    import json
-
     import matplotlib.pyplot as plt
     from PIL import Image
 
