@@ -11,9 +11,9 @@ For :math:`\min_x f(A x) + \varphi(L x) + G(x)` with quadratic ``f``, split vari
 
 (Boyd et al., 2011; ``v`` and ``s`` are left out where ``G`` is 0.) The ``x`` step takes a few
 preconditioned conjugate gradients from the last ``x``. Since ``A`` is not split, the poorly conditioned
-directions that it leaves to ``L`` do not slow the outer iteration, and :math:`f'(A x)` and :math:`\rho u` are dual variables that nearly
-meet the constraint :math:`A^* p + L^* q + m = 0`. Each penalty is balanced by the residuals of its own split
-variable, less and less often, so that it settles.
+directions that it leaves to ``L`` do not slow the outer iteration, and :math:`f'(A x)` and :math:`\rho u` are
+dual variables that nearly meet the constraint :math:`A^* p + L^* q + m = 0`. Each penalty is balanced by the
+residuals of its own split variable, less and less often, so that it settles.
 """
 
 from __future__ import annotations
