@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,8 @@ def sparsity_constrained(
     k : int
         At least 1; from the number of rows on it says nothing, and this is `quadratic`.
     tol : float
-        Bound of the duality gap of the convex relaxation, relative to its value.
+        Bound of the duality gap of the convex relaxation, relative to its value. For small ``k`` rounding
+        in the smoothed dual ends the run near 1e-6: a smaller ``tol`` gives the status ``"stalled"``.
     max_iter : int
         Evaluations of the dual.
 
@@ -106,7 +108,8 @@ def _smoothing(
     g = problem.best_g(data.cost, data.a, data.b, f)
     # Potentials in units of the spread and the dual per unit of mass, so that scales do not matter.
     unit = max(data.spread, problem.reg * data.mass / len(data.b))
-    best: tuple[float, np.ndarray, np.ndarray, np.ndarray] | None = None
+    # The best plan and the best potentials may come from different widths.
+    least, highest, best, at = math.inf, -math.inf, np.empty(0), (f, g)
     while True:
 
         def negative(v: np.ndarray, mu: float = mu) -> tuple[float, np.ndarray]:
@@ -131,12 +134,17 @@ def _smoothing(
         ).certificate
         error = float(np.abs(plan.sum(axis=1) - data.a).sum() + np.abs(plan.sum(axis=0) - data.b).sum())
         clock.record(count, certificate.lower_bound, error)
-        if best is None or certificate.value < best[0]:
-            best = (certificate.value, plan, f, g)
-        if best[0] <= tol * certificate.scale:
-            return best[1], best[2], best[3], count, "converged"
-        if count >= max_iter:
-            return best[1], best[2], best[3], count, "max_iter"
-        if mu * problem.k * len(data.b) < 1e-14 * unit * data.mass:
-            return best[1], best[2], best[3], count, "stalled"
+        if certificate.primal < least:
+            least, best = certificate.primal, plan
+        if certificate.lower_bound > highest:
+            highest, at = certificate.lower_bound, (f, g)
+        status = ""
+        if least - highest <= tol * certificate.scale:
+            status = "converged"
+        elif count >= max_iter:
+            status = "max_iter"
+        elif mu * problem.k * len(data.b) < 1e-14 * unit * data.mass:
+            status = "stalled"
+        if status:
+            return best, *at, count, status
         mu *= 0.1
