@@ -79,7 +79,9 @@ class LogisticLoss(DataFit):
         return doubt(margin) * doubt(-margin)
 
     def hessian_lipschitz_on(self, shape: Shape) -> float | None:
-        return 1 / (6 * math.sqrt(3)) if self.factor(shape)[0] is self else super().hessian_lipschitz_on(shape)
+        return (
+            1 / (6 * math.sqrt(3)) if self.factor(shape)[0] is self else super().hessian_lipschitz_on(shape)
+        )
 
     def _loss_prox(self, u: Array, step: Any) -> Array:
         return self.b * prox_of_margin(self.b * u, step_for(u, step))

@@ -53,3 +53,7 @@ def __getattr__(name: str) -> Any:
     from wellposed.sklearn import transports
 
     return getattr(transports, name)
+
+
+def __dir__() -> list[str]:
+    return __all__
