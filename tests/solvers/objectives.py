@@ -561,7 +561,9 @@ CASES = [
     Case("denoised_volume", denoised_volume, ("denoising", *SPLITTING)),
     Case("inpainted", inpainted, ("metric-fista", *SPLITTING)),
     Case("deblurred_smoothly", deblurred_smoothly, ("lbfgs", *GRADIENT, *SPLITTING)),
-    Case("on_graph", on_graph, ("mm-gks", "projected-newton", "quadratic-admm", "lbfgs", *GRADIENT, *SPLITTING)),
+    Case(
+        "on_graph", on_graph, ("mm-gks", "projected-newton", "quadratic-admm", "lbfgs", *GRADIENT, *SPLITTING)
+    ),
     Case("deblurred", deblurred, ("metric-fista", *SPLITTING)),
     Case("denoised_tgv", denoised_tgv, SPLITTING),
     Case("grouped", grouped, ("coordinate-descent", *GRADIENT, *SPLITTING)),

@@ -40,7 +40,7 @@ class Grouped(Functional):
 
         They are where all groups have one size and stand one after the other, or entry by entry in turn.
         """
-        labels, shape, count = self._layout
+        labels, _, count = self._layout
         if not self._complete or count == 0 or labels.size % count:
             return None
         each, order = labels.size // count, np.arange(count)
