@@ -183,7 +183,6 @@ class Bench:
             x0=last,
             tol=GRAPH_TOL,
             max_iter=GRAPH_ITERATIONS,
-            solver="quadratic-admm",
             progress=False,
         )
         self._keep(self.best, f"La+{name}", result, weight)
