@@ -11,6 +11,7 @@ from scipy.optimize import minimize as scipy_minimize
 import wellposed as wp
 from wellposed.functionals.smoothed import SmoothedL21
 from wellposed.operators import GraphLaplacian, PeriodicGradient
+from wellposed.solvers.graph_regularised import spread
 from wellposed.solvers.hybrid import hybrid_tikhonov
 from wellposed.solvers.mm_gks import MMGKS, Projection, fit_to_noise
 from wellposed.solvers.problem import Term, canonical
@@ -286,6 +287,42 @@ def test_a_network_takes_and_gives_tensors(scan):
     )
     assert isinstance(in_torch.x, torch.Tensor)
     np.testing.assert_allclose(in_torch.x.numpy(), done.x, atol=1e-6)
+
+
+@pytest.mark.parametrize("A", [None, wp.operators.Identity((SIZE, SIZE))])
+@pytest.mark.parametrize("nonnegative", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_denoising_ends_with_a_proof(scan, rng, A, nonnegative, dtype):
+    noisy = (scan[2] + 0.1 * rng.standard_normal((SIZE, SIZE))).astype(dtype)
+    fit = wp.LeastSquares(A, noisy)
+    fit = fit + wp.NonNegative() if nonnegative else fit
+    done = wp.graph_regularised(fit, noise_level=0.1, sigma=0.4)
+    assert done.result.plan.solver == "projected-newton"
+    assert done.result.converged
+    assert done.x.dtype == dtype
+    # The problem as the user wrote it has the same value, and no lower one is found by L-BFGS.
+    written = fit + done.weight * (SmoothedL21(0.1 * spread(done.initial), axes=()) @ done.laplacian)
+    assert written(done.x) == pytest.approx(done.result.objective, rel=1e-5)
+    if not nonnegative and dtype == np.float64:
+        least = scipy_minimize(
+            lambda x: written(x.reshape(done.x.shape)),
+            done.x.reshape(-1),
+            jac=lambda x: sum(t.gradient(x.reshape(done.x.shape)) for t in written.terms).reshape(-1),
+            method="L-BFGS-B",
+            options={"maxiter": 2000},
+        ).fun
+        assert done.result.certificate.lower_bound <= least <= done.result.objective
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_the_note_says_what_the_bound_assumes(scan, exact):
+    A, b, truth = scan
+    L = GraphLaplacian(truth, 2, 0.3)
+    penalty = wp.L1() @ L if exact else SmoothedL21(0.1, axes=()) @ L
+    solver = "quadratic-admm" if exact else "projected-newton"
+    result = wp.minimize(wp.LeastSquares(A, b) + 20.0 * penalty, solver=solver, tol=1e-3)
+    assert result.converged
+    assert "an estimate: it assumes minimisers of norm at most" in result.certificate.note
 
 
 def test_denoising_and_a_scale_of_a_thousand(scan, rng):

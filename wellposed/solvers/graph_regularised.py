@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from wellposed.functionals.objective import Objective
 from wellposed.functionals.parameter import positive
 from wellposed.functionals.smoothed import SmoothedL21
 from wellposed.operators._base import LinearOperator
+from wellposed.operators.diagonal import Diagonal, Identity
 from wellposed.operators.graph import GraphLaplacian
 from wellposed.operators.periodic import PeriodicGradient
 from wellposed.operators.tomography import FanBeam, ParallelBeam, fbp
@@ -32,7 +34,7 @@ from wellposed.solvers.projected_newton import newton_form
 from wellposed.solvers.reference import Psi, check_reference, fitting, reconstructed
 from wellposed.solvers.result import Result
 from wellposed.solvers.selection import Choice
-from wellposed.solvers.selection_data import DataTerm, data_term
+from wellposed.solvers.selection_data import DataTerm, data_term, replaced
 from wellposed.solvers.two_stage import ramp, solve_weighted
 
 SIGMA = math.sqrt(1e-3)
@@ -190,6 +192,7 @@ def graph_regularised(
         fitted = stages.fitted(L, eps, WEIGHT_TOL)
         weight, start = fitted.weight, fitted.x
     if solver == "auto":
+        objective = with_operator(objective, data)
         problem = canonical(objective + 1.0 * penalty)
         if normal_form(problem) is not None:
             solver = "quadratic-admm" if isinstance(newton_form(problem), str) else "projected-newton"
@@ -213,6 +216,25 @@ def spread(image: Array) -> float:
     """
     low, high = np.quantile(arrays.to_host(image), (TAILS, 1 - TAILS))
     return float(high - low) or 1.0
+
+
+def with_operator(objective: Objective, data: DataTerm) -> Objective:
+    """The same objective with the identity in its least squares written as a diagonal operator.
+
+    Solvers that keep the data fit whole take it then; the others need very many steps at large weights.
+
+    Parameters
+    ----------
+    objective : Objective
+    data : DataTerm
+        Its data fit.
+    """
+    fit = data.fit
+    plain = isinstance(fit, LeastSquares) and not fit.intercept and not arrays.is_complex(fit.b)
+    if not plain or not all(A is None or isinstance(A, Identity) for A in (fit.A, data.A)):
+        return objective
+    whole = dataclasses.replace(fit, A=Diagonal(np.ones(tuple(fit.b.shape))))
+    return Objective(tuple(replaced(term, fit, whole) for term in objective.terms))
 
 
 class _Stages:

@@ -12,7 +12,9 @@ of ``r`` along the kernel of ``L`` (the mean over each component of the graph, a
 hang together by weights next to 0) goes to ``p``, the rest mostly to ``q``. Then all is scaled by the best
 ``s <= 1`` that brings ``q`` into its ball. The system is solved by preconditioned conjugate gradients
 (`normal_equations`), until what is left of ``r`` can change the bound by a small share of the gap only, which
-is then taken off the bound.
+is then taken off the bound. It is ``||r|| ||x*||`` for a minimiser ``x*``, whose norm is not known: the
+larger of the norm of the present point and that of a first step on the data fit stands in its place. So far
+the bound is an estimate, and the note of the certificate says which norm it assumes.
 """
 
 from __future__ import annotations

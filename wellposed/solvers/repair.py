@@ -277,7 +277,7 @@ def _normal_bound(
     p, q = (xp.astype(v, xp.float64) for v in form.in_order(*y))
     m = _normal_of(problem.simple, -(form.data.backward(p) + form.prior.backward(q)), x)
     correction = Correction(problem, form, p, q, m, x)
-    # A residual r costs at most ||r|| ||x*|| for a minimiser x*.
+    # A residual r costs at most ||r|| ||x*|| for a minimiser x*, whose norm is estimated: the note says so.
     length = correction.size * max(form.first_length(problem), 0.0 if x is None else arrays.norm(x))
 
     def value() -> tuple[float, float, Array, Array]:
@@ -311,8 +311,14 @@ def _normal_bound(
             break
         scale, bound, p, q = value()
     p, q = (xp.astype(scale * v, problem.like.dtype) for v in (p, q))
-    how = f"by conjugate gradients (to {correction.left:.1g} of its residual)"
-    return bound, f"dual point made feasible {how}, scaled by {scale:.6g}", form.in_order(p, q)
+    note = (
+        f"dual point made feasible by conjugate gradients (to {correction.left:.1g} of its residual), "
+        f"scaled by {scale:.6g}"
+    )
+    if (rest := scale * correction.left * length) > 0.0:
+        note += f"; the bound is less {rest:.2g} for the rest, an estimate: it assumes minimisers of norm "
+        note += f"at most {length:.3g}"
+    return bound, note, form.in_order(p, q)
 
 
 def _normal_of(G: Functional, w: Array, x: Array | None) -> Array:
