@@ -167,6 +167,8 @@ def test_bad_options() -> None:
         Hoag(rate=1.5)
     with pytest.raises(ValueError, match="lipschitz must be a positive number"):
         Hoag(lipschitz=-1.0)
+    with pytest.raises(ValueError, match="grow must be at least 1"):
+        Hoag(grow=0.5)
 
 
 def test_a_first_tolerance_above_the_slope_of_the_loss_is_passed_over() -> None:

@@ -403,6 +403,26 @@ def test_unknown_constants_are_estimated_and_flagged(rng: np.random.Generator) -
     assert known.certified
 
 
+@pytest.mark.parametrize("where", ["operator", "weights"])
+def test_no_constant_is_proven_where_none_is_known(where: str, rng: np.random.Generator) -> None:
+    """A learned kernel behind a functional, and smoothing and weights that are learned together."""
+    y = rng.standard_normal((6, 6))
+    if where == "operator":
+        K = wp.operators.KernelMatrix(
+            rng.standard_normal((6, 2)), rng.standard_normal((6, 2)), wp.Parameter("g", 0.5)
+        )
+        prior, y = wp.SquaredL2() @ K, y[0]
+    else:
+        prior = wp.SmoothedTotalVariation(
+            wp.Parameter("e", 0.1), weights=wp.Parameter("w", np.full((6, 6), 0.5))
+        )
+    lower = wp.LeastSquares(None, y) + prior
+    result = wp.hypergradient(lower, wp.SquaredError(np.zeros_like(y)), tol=1e-4)
+    assert not result.certified
+    assert "mixed_lipschitz" in result.constants[0].estimated
+    assert result.constants[0].mixed_lipschitz > 0
+
+
 def test_precision_is_kept(rng: np.random.Generator) -> None:
     y = rng.standard_normal(20).astype(np.float32)
     lower = wp.LeastSquares(None, y) + wp.Parameter("w", 0.3) * wp.SmoothedTotalVariation(0.3)

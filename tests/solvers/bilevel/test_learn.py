@@ -190,6 +190,16 @@ def test_an_interruption_hands_back_what_there_is() -> None:
     assert len(result.history) == 3
 
 
+def test_an_interruption_within_a_mini_batch_keeps_all_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*args: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Maid, "step", interrupted)
+    result = wp.learn(*pairs(1, 3), batch=1)
+    assert result.status == "interrupted"
+    assert len(result.x) == 3
+
+
 def test_progress_is_shown_on_demand(capsys: pytest.CaptureFixture[str]) -> None:
     wp.learn(*pairs(1, 2), max_iter=2, progress=True)
     assert "maid: iteration 0, loss" in capsys.readouterr().err
@@ -220,6 +230,22 @@ def test_options_go_to_the_method() -> None:
     by_name = wp.learn(lowers, losses, max_iter=3, eps=1e-2, shrink=0.7)
     by_object = wp.learn(lowers, losses, method=Maid(eps=1e-2, shrink=0.7), max_iter=3)
     assert by_name.values == by_object.values
+
+
+def test_seed_and_tolerance_reach_the_methods_that_have_them() -> None:
+    lowers, losses = pairs(1, 1)
+    runs = [wp.learn(lowers, losses, method="random", samples=3, seed=seed) for seed in (0, 5, 5)]
+    seen = [[row.loss for row in run.history] for run in runs]
+    assert seen[0] != seen[1] == seen[2]
+    coarse, fine = (wp.learn(lowers, losses, method="nelder-mead", tol=tol) for tol in (0.3, 0.0))
+    assert len(coarse.history) < len(fine.history)
+
+
+def test_lower_levels_start_where_they_are_told() -> None:
+    lowers, losses = pairs(1, 2)
+    exact = [wp.minimize(h, tol=1e-12).x for h in lowers]
+    near = wp.learn(lowers, losses, x0=exact, eps=1e-2, max_iter=0)
+    assert near.lower_iterations <= 2 < wp.learn(lowers, losses, eps=1e-2, max_iter=0).lower_iterations
 
 
 # --- checkpoints --------------------------------------------------------------------------------
@@ -326,6 +352,11 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
         ({"validation": 3}, TypeError, "validation must be a pair"),
         ({"parameters": "none"}, ValueError, "no functional has a parameter named 'none'"),
         ({"method": "grid", "values": {"size": [1.0]}}, ValueError, "no parameter that is learned: .'size'"),
+        ({"method": "grid", "values": {"weight": []}}, ValueError, "values of the grid for weight are empty"),
+        ({"method": "grid", "values": {"weight": [0.1, 20.0]}}, ValueError, r"weight must be in .*got 20"),
+        ({"method": "grid", "values": {"weight": [math.nan]}}, ValueError, "weight must be finite"),
+        ({"x0": np.zeros(3)}, ValueError, "x0 has shape"),
+        ({"x0": np.full(30, math.nan)}, ValueError, "x0 has 30 non-finite entries"),
         ({"method": "grid", "points": 0}, ValueError, "points must be a positive integer"),
         ({"method": "random", "samples": 0}, ValueError, "samples must be an integer"),
         ({"method": "nelder-mead", "evaluations": 0}, ValueError, "evaluations must be"),

@@ -260,6 +260,8 @@ def _(f: Weighted, shape: Shape) -> dict[str, float] | None:
 
 @product_lipschitz.register
 def _(f: Composed, shape: Shape) -> dict[str, float] | None:
+    if f.operator.parameters:
+        return None
     inside = product_lipschitz(f.f, f.operator.range_shape)
     scale = f.operator.norm() ** 2 if inside else 1.0
     return None if inside is None else {name: scale * c for name, c in inside.items()}
@@ -279,7 +281,7 @@ def _(f: SquaredL2, shape: Shape) -> dict[str, float] | None:
 @product_lipschitz.register
 def _(f: SmoothedL21, shape: Shape) -> dict[str, float] | None:
     # d/d eps of y / sqrt(|y|^2 + eps^2) changes with y at most by 1 / eps^2, which it does at y = 0.
-    if f.parameters and not isinstance(f.eps, Parameter):
+    if isinstance(f.weights, Parameter):
         return None
     largest = (f.traits.lipschitz or 0.0) * float(current(f.eps))
     return {f.eps.name: largest / float(current(f.eps)) ** 2} if isinstance(f.eps, Parameter) else {}

@@ -74,8 +74,10 @@ class Hoag:
             raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, got {self.schedule!r}")
         positive(self.rate, "rate", below=1.0)
         positive(self.shrink, "shrink", below=1.0)
-        for name in ("eps", "floor", "C", "c", "grow"):
+        for name in ("eps", "floor", "C", "c"):
             positive(getattr(self, name), name)
+        if not 1 <= self.grow < math.inf:
+            raise ValueError(f"grow must be at least 1, got {self.grow!r}")
         if self.lipschitz is not None:
             positive(self.lipschitz, "lipschitz")
 

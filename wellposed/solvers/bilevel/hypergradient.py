@@ -10,14 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from wellposed import arrays
 from wellposed.arrays import Array
 from wellposed.solvers.bilevel import unrolled
 from wellposed.solvers.bilevel.constants import Constants, Given
 from wellposed.solvers.bilevel.lower import StrongConvexity
 from wellposed.solvers.bilevel.pair import Solves
 from wellposed.solvers.bilevel.stationary import at_stationary_point
-from wellposed.solvers.bilevel.training import Minimisers, Slope, Training, training_pairs
+from wellposed.solvers.bilevel.training import (
+    Minimisers,
+    Slope,
+    Training,
+    starting_arrays,
+    training_pairs,
+)
 from wellposed.solvers.bilevel.vector import parameter_vector
 from wellposed.solvers.result import ConvergenceWarning
 
@@ -186,8 +191,8 @@ def hypergradient(
     every = [f for pair in pairs for f in (pair.lower.objective, pair.loss)]
     vector = parameter_vector(parameters, every, natural=scale == "natural")
     training = Training(pairs, vector, Solves(solver, max_lower, max_linear))
-    xs = _starts(x, pairs, "x")
-    qs = _starts(adjoint, pairs, "adjoint")
+    xs = starting_arrays(x, pairs, "x")
+    qs = starting_arrays(adjoint, pairs, "adjoint")
     if method == "unrolled":
         at, slope = unrolled.unroll(training, vector.start, xs, steps)
     elif not all(pair.lower.convex for pair in pairs):
@@ -241,22 +246,3 @@ def _accuracies(tol: float | tuple[float, float]) -> tuple[float, float]:
     if not numbers or not all(math.isfinite(v) and v > 0 for v in both):
         raise ValueError(f"tol must be a positive number, or two of them, got {tol!r}")
     return float(both[0]), float(both[1])
-
-
-def _starts(given: Any, pairs: Any, name: str) -> list[Array | None]:
-    """One starting array for each pair, checked against its lower level; ``None`` for zero."""
-    listed = list(given) if isinstance(given, (list, tuple)) else [given] * len(pairs)
-    if len(listed) != len(pairs):
-        raise ValueError(f"{name} holds {len(listed)} arrays for {len(pairs)} lower levels")
-    return [None if a is None else _start(a, pair.lower, name) for a, pair in zip(listed, pairs, strict=True)]
-
-
-def _start(a: Any, lower: Any, name: str) -> Array:
-    a = arrays.as_floating(a, name)
-    arrays.namespace(a, lower.like)
-    if tuple(a.shape) != lower.shape:
-        raise ValueError(f"{name} has shape {tuple(a.shape)}, the lower level takes {lower.shape}")
-    if a.dtype != lower.like.dtype:
-        raise TypeError(f"{name} is {a.dtype}, the data are {lower.like.dtype}: convert one of them")
-    arrays.check_finite(a, name)
-    return a

@@ -21,7 +21,7 @@ from wellposed.solvers.bilevel.quasi_newton import QuasiNewton
 from wellposed.solvers.bilevel.run import Control, Run
 from wellposed.solvers.bilevel.search import Grid, NelderMead, Random
 from wellposed.solvers.bilevel.self_tuning import SelfTuning
-from wellposed.solvers.bilevel.training import Training, training_pairs
+from wellposed.solvers.bilevel.training import Training, starting_arrays, training_pairs
 from wellposed.solvers.bilevel.vector import parameter_vector
 from wellposed.solvers.fingerprint import digest
 
@@ -91,7 +91,8 @@ def learn(
     x0 : array or list of array, optional
         Where the lower levels start (default: zero). Later solves start from earlier solutions.
     tol : float
-        Stop when the norm of the hypergradient, plus the bound of its error, is at most this.
+        Stop when the norm of the hypergradient, plus the bound of its error, is at most this; for
+        ``"nelder-mead"`` by name the size of the simplex (0: 1e-3).
     max_iter : int, optional
         Outer iterations (default: 100; for searches, as many points as they have).
     max_work : float
@@ -100,7 +101,7 @@ def learn(
     batch : int, optional
         Use a random part of the pairs of this size in each iteration.
     seed : int
-        Of the mini-batches.
+        Of the mini-batches, and of the draws of ``"random"`` and ``"self-tuning"`` by name.
     solver : {"accelerated", "gradient", "lbfgs"}
         Of smooth lower levels.
     max_lower, max_linear : int
@@ -145,7 +146,7 @@ def learn(
     >>> print(round(result.values["weight"], 3))  # 4 / (1 + weight) = 2.5
     0.6
     """
-    chosen = _method(method, options)
+    chosen = _method(method, options, {"seed": seed, "tol": tol})
     pairs = training_pairs(lower, _losses(loss, lower, chosen, batch), x0, strong_convexity, constants)
     aside = () if validation is None else _validation(validation, strong_convexity, constants)
     vector = parameter_vector(parameters, [f for p in pairs for f in (p.lower.objective, p.loss)])
@@ -166,10 +167,11 @@ def learn(
     )
     training = Training(pairs, vector, how, workers, client)
     held = Training(aside, vector, how, workers, client) if aside else None
-    return Run(chosen, training, held, control).run()
+    return Run(chosen, training, held, control, starting_arrays(x0, pairs, "x0")).run()
 
 
-def _method(method: str | Method, options: dict[str, Any]) -> Method:
+def _method(method: str | Method, options: dict[str, Any], shared: dict[str, Any]) -> Method:
+    """The method, which by name takes also those arguments of `learn` that are not 0 and options of it."""
     if not isinstance(method, str):
         if options:
             raise TypeError(f"options {sorted(options)} go into the method object, {method!r}")
@@ -179,7 +181,8 @@ def _method(method: str | Method, options: dict[str, Any]) -> Method:
     known = [f.name for f in dataclasses.fields(METHODS[method])]
     if unknown := sorted(set(options) - set(known)):
         raise TypeError(f"method {method!r} has no option {', '.join(unknown)}; it has {', '.join(known)}")
-    made: Method = METHODS[method](**options)
+    mine = {name: value for name, value in shared.items() if name in known and value != 0}
+    made: Method = METHODS[method](**mine, **options)
     return made
 
 

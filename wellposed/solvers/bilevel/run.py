@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from wellposed import arrays
+from wellposed.arrays import Array
 from wellposed.solvers import checkpoint
 from wellposed.solvers.bilevel.learned import Learned, Progress
 from wellposed.solvers.bilevel.method import ROW_FIELDS, Method, Row, State, Step, Subset, xs_of
@@ -56,15 +57,29 @@ class Run:
     training : Training
     validation : Training or None
     control : Control
+    starts : sequence of array or None, optional
+        Where the lower levels of the training pairs start; ``None`` is zero.
     """
 
-    def __init__(self, method: Method, training: Training, validation: Training | None, control: Control):
+    def __init__(
+        self,
+        method: Method,
+        training: Training,
+        validation: Training | None,
+        control: Control,
+        starts: Sequence[Array | None] | None = None,
+    ):
         self.method, self.training, self.validation, self.control = method, training, validation, control
         pairs = len(training.pairs)
         t = training.vector.start.copy()
         aside = 0 if validation is None else len(validation.pairs)
         self.state = State(
-            t, [None] * pairs, [None] * pairs, [None] * aside, np.zeros((0, len(ROW_FIELDS))), t.copy()
+            t,
+            [None] * pairs if starts is None else list(starts),
+            [None] * pairs,
+            [None] * aside,
+            np.zeros((0, len(ROW_FIELDS))),
+            t.copy(),
         )
         self.memory = method.memory(training, self.state)
         self._begin = self._saved = time.perf_counter()
@@ -96,10 +111,12 @@ class Run:
             xs, qs = state.x, state.q
             x_part, q_part = Subset(indices, xs), Subset(indices, qs)
             state.x, state.q = x_part.get(), q_part.get()
-            step = self.method.step(self.training.subset(indices), state, self.memory)
-            x_part.put(state.x)
-            q_part.put(state.q)
-            state.x, state.q = xs, qs
+            try:
+                step = self.method.step(self.training.subset(indices), state, self.memory)
+            finally:
+                x_part.put(state.x)
+                q_part.put(state.q)
+                state.x, state.q = xs, qs
         if step.status == "converged" and not self.method.descends:
             state.status = "finished"
             return

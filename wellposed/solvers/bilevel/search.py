@@ -119,23 +119,40 @@ class Grid(Search):
         if not isinstance(self.points, int) or self.points < 1:
             raise ValueError(f"points must be a positive integer, got {self.points!r}")
 
+    def memory(self, training: Training, state: State) -> Memory:
+        """No points yet; values that do not fit the parameters are refused here."""
+        self._given(training.vector)
+        return super().memory(training, state)
+
     def axes(self, vector: ParameterVector) -> list[np.ndarray]:
         """The coordinates on each axis."""
         low, high = self.box(vector)
         lines = [np.linspace(a, b, self.points) for a, b in zip(low, high, strict=True)]
-        given = dict(self.values or {})
-        for p in vector.parameters:
-            if p.name in given:
-                k = int(np.flatnonzero(vector.pack({p.name: 1.0}))[0])
-                if p.shape:
-                    raise ValueError(f"values of a grid are for single numbers; {p.name} has shape {p.shape}")
-                values = np.asarray(given.pop(p.name), dtype=float).reshape(-1)
-                lines[k] = np.asarray(p.to_scale(values)).reshape(-1)
-        if given:
-            raise ValueError(f"values of the grid name no parameter that is learned: {sorted(given)}")
+        for k, line in self._given(vector).items():
+            lines[k] = line
         count = math.prod(len(line) for line in lines)
         if count > MOST_POINTS:
             raise ValueError(f"the grid has {count:.3g} points: a grid is for few parameters, take 'maid'")
+        return lines
+
+    def _given(self, vector: ParameterVector) -> dict[int, np.ndarray]:
+        """The axes whose values were given, on the scale of learning."""
+        lines, given = {}, dict(self.values or {})
+        for p in vector.parameters:
+            if p.name not in given:
+                continue
+            if p.shape:
+                raise ValueError(f"values of a grid are for single numbers; {p.name} has shape {p.shape}")
+            values = np.asarray(given.pop(p.name), dtype=float).reshape(-1)
+            if values.size == 0:
+                raise ValueError(f"values of the grid for {p.name} are empty: give at least one")
+            for value in values:
+                p.with_value(value)  # refuses what is out of bounds, not finite, or not on a log scale
+            lines[int(np.flatnonzero(vector.pack({p.name: 1.0}))[0])] = np.asarray(
+                p.to_scale(values)
+            ).reshape(-1)
+        if given:
+            raise ValueError(f"values of the grid name no parameter that is learned: {sorted(given)}")
         return lines
 
     def _next(self, training: Training, state: State, memory: Memory) -> np.ndarray | None:

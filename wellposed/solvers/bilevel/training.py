@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from wellposed import arrays
 from wellposed.arrays import Array
 from wellposed.functionals._base import Functional
 from wellposed.parallel import TaskError, map_tasks
@@ -221,6 +222,25 @@ def training_pairs(
         Pair(Lower(h, x, strong_convexity), g, given, k)
         for k, (h, g, x) in enumerate(zip(lowers, losses, starts, strict=True))
     )
+
+
+def starting_arrays(given: Any, pairs: Sequence[Pair], name: str) -> list[Array | None]:
+    """One starting array for each pair, checked against its lower level; ``None`` for zero."""
+    listed = list(given) if isinstance(given, (list, tuple)) else [given] * len(pairs)
+    if len(listed) != len(pairs):
+        raise ValueError(f"{name} holds {len(listed)} arrays for {len(pairs)} lower levels")
+    return [None if a is None else _start(a, pair.lower, name) for a, pair in zip(listed, pairs, strict=True)]
+
+
+def _start(a: Any, lower: Lower, name: str) -> Array:
+    a = arrays.as_floating(a, name)
+    arrays.namespace(a, lower.like)
+    if tuple(a.shape) != lower.shape:
+        raise ValueError(f"{name} has shape {tuple(a.shape)}, the lower level takes {lower.shape}")
+    if a.dtype != lower.like.dtype:
+        raise TypeError(f"{name} is {a.dtype}, the data are {lower.like.dtype}: convert one of them")
+    arrays.check_finite(a, name)
+    return a
 
 
 def _listed(given: Any, name: str) -> list[Functional]:
