@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -211,6 +212,20 @@ def test_elastic_net_and_box(rng: np.random.Generator) -> None:
     # x = (2.2, 0, -2, 0.5): only the last entry moves, by -1.
     np.testing.assert_allclose(result.x, [2.2, 0.0, -2.0, 0.5], atol=1e-9)
     assert result.gradient["l1"] == pytest.approx(-0.5, rel=1e-6)
+
+
+@pytest.mark.parametrize("prior", [wp.L1(), wp.ElasticNet(1.0, 0.5)], ids=["lasso", "elastic net"])
+def test_a_lower_level_with_corners_in_single_precision(prior: Any, rng: np.random.Generator) -> None:
+    A, x = rng.standard_normal((40, 15)), np.concatenate([3 * rng.standard_normal(5), np.zeros(10)])
+    y = A @ x + 0.3 * rng.standard_normal(40)
+    slopes = []
+    for dtype in (np.float64, np.float32):
+        data = wp.LeastSquares(wp.operators.Matrix(A.astype(dtype)), y.astype(dtype))
+        lower = data + wp.Parameter("weight", 6.0) * prior
+        result = wp.hypergradient(lower, wp.SquaredError(x.astype(dtype)), tol=1e-3)
+        assert result.adjoint.dtype == dtype
+        slopes.append(result.gradient["weight"])
+    assert slopes[1] == pytest.approx(slopes[0], rel=1e-4)
 
 
 def test_unrolled_lasso_agrees(rng: np.random.Generator) -> None:
