@@ -30,7 +30,9 @@ def _homes(module: str) -> dict[str, str]:
     source = (base / "__init__.py" if base.is_dir() else base.with_suffix(".py")).read_text()
     homes: dict[str, str] = {}
     listed: list[str] = []
-    for node in ast.parse(source).body:
+    body = ast.parse(source).body
+    # Imports under a condition are those for type checks: of names that are imported when first used.
+    for node in body + [inner for outer in body if isinstance(outer, ast.If) for inner in outer.body]:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             if node.targets[0].id == "_HOME":
                 homes |= {name: f"{module}.{home}" for name, home in ast.literal_eval(node.value).items()}

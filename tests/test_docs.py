@@ -1,6 +1,8 @@
 """The documentation runs and tells the truth: its blocks of code, what they print, its scripts, its links."""
 
 import contextlib
+import importlib
+import inspect
 import io
 import re
 import runpy
@@ -37,6 +39,7 @@ def without_numbers(text):
         "README.md",
         "docs/tutorial.md",
         "docs/multiscale.md",
+        "docs/transport.md",
         "docs/sparse-regression-papers.md",
         "docs/sparse-regression.md",
     ],
@@ -87,6 +90,19 @@ def test_every_option_of_the_command_line_is_documented():
         }
         assert options or command == "info"
         assert not [name for name in sorted(options) if f"`{name}`" not in text], command
+
+
+@pytest.mark.parametrize("module", ["transport", "multitask", "sklearn", "operators", "testing", "problems"])
+def test_the_reference_has_every_public_name_of(module):
+    names = runpy.run_path(str(ROOT / "docs" / "reference_names.py"))
+    home = getattr(wp, module)
+    marks = names["MARK"].findall((ROOT / "docs" / "reference.md").read_text())
+    listed = {name for mark in marks if mark[0] == home.__name__ for name in names["public"](*mark)}
+    public = {name for name in home.__all__ if not inspect.ismodule(getattr(home, name))}
+    assert {name.rsplit(".", 1)[1] for name in listed} >= public
+    for name in listed:
+        where, _, last = name.rpartition(".")
+        assert hasattr(importlib.import_module(where), last)
 
 
 def test_conventions():
