@@ -314,6 +314,16 @@ def test_denoising_ends_with_a_proof(scan, rng, A, nonnegative, dtype):
         assert done.result.certificate.lower_bound <= least <= done.result.objective
 
 
+@pytest.mark.parametrize("rule", ["sure", "gcv"])
+@pytest.mark.filterwarnings("ignore::wellposed.ConvergenceWarning")
+def test_denoising_takes_the_rules_of_choose(scan, rng, rule):
+    noisy = scan[2] + 0.1 * rng.standard_normal((SIZE, SIZE))
+    fit = wp.LeastSquares(None, noisy)
+    done = wp.graph_regularised(fit, initial=noisy, noise_level=0.1, sigma=0.4, rule=rule, max_iter=100)
+    assert done.choice.rule == rule
+    assert error(done.x, scan[2]) < error(noisy, scan[2])
+
+
 @pytest.mark.parametrize("exact", [False, True])
 def test_the_note_says_what_the_bound_assumes(scan, exact):
     A, b, truth = scan

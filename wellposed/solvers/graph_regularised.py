@@ -192,7 +192,9 @@ def graph_regularised(
         fitted = stages.fitted(L, eps, WEIGHT_TOL)
         weight, start = fitted.weight, fitted.x
     if solver == "auto":
-        objective = with_operator(objective, data)
+        # The estimate of the risk by "sure" is for data fits without an operator only.
+        if weight is not None or rule != "sure":
+            objective = with_operator(objective, data)
         problem = canonical(objective + 1.0 * penalty)
         if normal_form(problem) is not None:
             solver = "quadratic-admm" if isinstance(newton_form(problem), str) else "projected-newton"
