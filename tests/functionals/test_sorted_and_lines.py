@@ -69,8 +69,12 @@ def test_prox_of_sparse_groups_agrees_with_cvxpy(seed: int) -> None:
     groups, weights = [[0, 3, 5], [1, 2], [4, 6]], np.array([0.5, 1.0, 2.0])
     x = cp.Variable(7)
     norms = sum(w * cp.norm(x[g]) for w, g in zip(weights, groups, strict=True))
-    expected = minimiser(x, 0.5 * cp.sum_squares(x - v) + 0.6 * (norms + 0.4 * cp.norm1(x)))
-    np.testing.assert_allclose(wp.SparseGroup(groups, 0.4, weights).prox(v, 0.6), expected, atol=1e-6)
+    value = 0.5 * cp.sum_squares(x - v) + 0.6 * (norms + 0.4 * cp.norm1(x))
+    expected, reached = minimiser(x, value), value.value
+    x.value = wp.SparseGroup(groups, 0.4, weights).prox(v, 0.6)
+    # The least value is what CVXPY finds to many digits; near it the point has half as many.
+    assert value.value <= reached + 1e-11
+    np.testing.assert_allclose(x.value, expected, atol=1e-5)
 
 
 def test_prox_of_the_poisson_loss_solves_its_equation() -> None:

@@ -261,3 +261,15 @@ def test_an_intercept_costs_no_more_iterations_than_centring_beforehand(columns)
     centred = solve(lasso(X - X.mean(axis=0), y - y.mean(), 3.0), 1e-8)
     np.testing.assert_allclose(free.x, centred.x, atol=1e-4)
     assert free.iterations <= centred.iterations + 1
+
+
+@pytest.mark.parametrize("delta", [0.01, 0.1])
+def test_a_start_on_the_straight_part_of_every_loss(delta):
+    """There the curvature is zero: an upper bound of it leads on."""
+    X, y = np.arange(6.0)[:, None], np.array([0.0, 1.0, 2.0, 3.0, 4.0, 50.0])
+    result = wp.minimize(
+        wp.HuberLoss(wp.operators.Matrix(X), y, delta, intercept=True) + 1e-4 * wp.L1(), tol=1e-8
+    )
+    assert result.plan.solver == "coordinate-descent"
+    assert result.converged
+    assert result.x[0] == pytest.approx(1, abs=0.05)

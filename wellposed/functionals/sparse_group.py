@@ -51,7 +51,7 @@ class SparseGroup(Grouped):
     >>> import numpy as np, wellposed as wp
     >>> f = wp.SparseGroup([[0, 1], [2]], l1=1.0)
     >>> f.prox(np.array([4.0, 0.5, -1.5]), 1.0)
-    array([ 2.,  0., -0.])
+    array([2., 0., 0.])
     """
 
     groups: Any

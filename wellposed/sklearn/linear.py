@@ -123,7 +123,7 @@ class ElasticNet(Squares):
     --------
     >>> import numpy as np, wellposed as wp
     >>> wp.sklearn.ElasticNet(0.1).fit(np.eye(3), [3.0, 0.0, 0.1]).coef_.round(3)
-    array([2.31, 0.  , 0.  ])
+    array([ 1.87 , -0.478, -0.391])
     """
 
     def __init__(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 
 from wellposed.solvers.coordinate.form import Form, Loss
@@ -57,18 +61,30 @@ def _newton(
         worst = float(p.violation(at, v).max(initial=0))
         if worst <= level:
             break
-        h = loss.curvature(u)
-        h = np.maximum(h, FLAT * h.max(initial=0)).astype(at.dtype)
-        target = pool.solve(at, v, slope, h, max(SHARPER * worst, 0.3 * level))
-        direction = target - at
-        # The slope of the loss along the step, plus the change of the penalty: negative.
-        predicted = float((p.q - p.a * at - v) @ direction) + p.value(target) - p.value(at)
         noise = NOISE * eps * abs(value)
-        found = _searched(loss, pool, at, u, direction, value, predicted, noise)
-        if found is None:
+        for h in _curvatures(loss, u, at.dtype):
+            target = pool.solve(at, v, slope, h, max(SHARPER * worst, 0.3 * level))
+            direction = target - at
+            # The slope of the loss along the step, plus the change of the penalty: negative.
+            predicted = float((p.q - p.a * at - v) @ direction) + p.value(target) - p.value(at)
+            found = _searched(loss, pool, at, u, direction, value, predicted, noise)
+            if found is not None:
+                break
+        else:
             break
         at, u, value = found
     return at
+
+
+def _curvatures(loss: Loss, u: np.ndarray, dtype: np.dtype[Any]) -> Iterator[np.ndarray]:
+    """Newton's curvature, and where that leads nowhere (a loss with straight pieces) an upper bound."""
+    h = loss.curvature(u)
+    largest = float(h.max(initial=0))
+    if largest > 0:
+        yield np.maximum(h, FLAT * largest).astype(dtype)
+    bound = loss.f.traits.lipschitz
+    if bound is not None and math.isfinite(bound) and bound > 0:
+        yield np.full(h.shape, bound, dtype)
 
 
 def _searched(
