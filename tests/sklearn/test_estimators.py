@@ -22,10 +22,10 @@ ONE = [
     ws.SparseLogisticRegression(),
 ]
 MANY = [
-    ws.LassoCV(tol=1e-10, **QUICK),
-    ws.ElasticNetCV(tol=1e-10, **QUICK),
-    ws.GroupLassoCV(tol=1e-10, **QUICK),
-    ws.SparseGroupLassoCV(tol=1e-10, **QUICK),
+    ws.LassoCV(**QUICK),
+    ws.ElasticNetCV(**QUICK),
+    ws.GroupLassoCV(**QUICK),
+    ws.SparseGroupLassoCV(**QUICK),
     ws.HuberRegressorCV(tol=1e-4, max_iter=20, **QUICK),
     ws.PoissonRegressorCV(tol=1e-4, max_iter=20, **QUICK),
     ws.SparseLogisticRegressionCV(tol=1e-4, max_iter=20, **QUICK),

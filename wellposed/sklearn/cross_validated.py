@@ -26,8 +26,11 @@ class LassoCV(SquaresCV, Lasso):
         Processes for the folds: 1 by default, -1 for one per core.
     selection : {"min", "1se"}
         Take the weight of the least mean loss, or the largest one within one standard error of it.
-    fit_intercept, positive, tol, max_iter
+    fit_intercept, positive, max_iter
         As for `Lasso`.
+    tol : float
+        As for `Lasso`, but smaller by default: at the smallest weights the objective is flat, and fits
+        within 1e-6 of its minimum, and the choice with them, can differ visibly.
 
     Attributes
     ----------
@@ -63,7 +66,7 @@ class LassoCV(SquaresCV, Lasso):
         selection: str = "min",
         fit_intercept: bool = True,
         positive: bool = False,
-        tol: float = 1e-6,
+        tol: float = 1e-8,
         max_iter: int = 1000,
     ):
         self.alphas = alphas
@@ -83,9 +86,9 @@ class ElasticNetCV(SquaresCV, ElasticNet):
 
     Parameters
     ----------
-    alphas, n_alphas, eps, cv, n_jobs, selection
+    alphas, n_alphas, eps, cv, n_jobs, selection, tol
         As for `LassoCV`.
-    l1_ratio, fit_intercept, positive, tol, max_iter
+    l1_ratio, fit_intercept, positive, max_iter
         As for `ElasticNet`.
 
     Attributes
@@ -117,7 +120,7 @@ class ElasticNetCV(SquaresCV, ElasticNet):
         selection: str = "min",
         fit_intercept: bool = True,
         positive: bool = False,
-        tol: float = 1e-6,
+        tol: float = 1e-8,
         max_iter: int = 1000,
     ):
         self.l1_ratio = l1_ratio
@@ -138,9 +141,9 @@ class GroupLassoCV(SquaresCV, GroupLasso):
 
     Parameters
     ----------
-    alphas, n_alphas, eps, cv, n_jobs, selection
+    alphas, n_alphas, eps, cv, n_jobs, selection, tol
         As for `LassoCV`.
-    groups, group_weights, fit_intercept, tol, max_iter
+    groups, group_weights, fit_intercept, max_iter
         As for `GroupLasso`.
 
     Attributes
@@ -173,7 +176,7 @@ class GroupLassoCV(SquaresCV, GroupLasso):
         n_jobs: int | None = None,
         selection: str = "min",
         fit_intercept: bool = True,
-        tol: float = 1e-6,
+        tol: float = 1e-8,
         max_iter: int = 1000,
     ):
         self.groups = groups
@@ -194,9 +197,9 @@ class SparseGroupLassoCV(SquaresCV, SparseGroupLasso):
 
     Parameters
     ----------
-    alphas, n_alphas, eps, cv, n_jobs, selection
+    alphas, n_alphas, eps, cv, n_jobs, selection, tol
         As for `LassoCV`.
-    l1_ratio, groups, group_weights, fit_intercept, tol, max_iter
+    l1_ratio, groups, group_weights, fit_intercept, max_iter
         As for `SparseGroupLasso`.
 
     Attributes
@@ -230,7 +233,7 @@ class SparseGroupLassoCV(SquaresCV, SparseGroupLasso):
         n_jobs: int | None = None,
         selection: str = "min",
         fit_intercept: bool = True,
-        tol: float = 1e-6,
+        tol: float = 1e-8,
         max_iter: int = 1000,
     ):
         self.l1_ratio = l1_ratio
