@@ -418,6 +418,23 @@ def test_unknown_constants_are_estimated_and_flagged(rng: np.random.Generator) -
     assert known.certified
 
 
+@pytest.mark.parametrize("scale", ["learning", "natural"])
+def test_bounds_of_a_parameter_do_not_change_the_norm(scale: str, rng: np.random.Generator) -> None:
+    y = rng.standard_normal(100)
+
+    def constants(value: float = 0.05, weight: float = 1.0, **bounds: float) -> Any:
+        eps = wp.Parameter("eps", value, **bounds)
+        lower = wp.LeastSquares(None, y) + weight * wp.SmoothedTotalVariation(eps)
+        return wp.hypergradient(lower, wp.SquaredError(0 * y), tol=1e-4, scale=scale).constants[0]
+
+    free = constants()
+    assert free.certified
+    for bounds in ({"low": 0.05}, {"high": 0.05}, {"low": 0.05, "high": 0.0501}):
+        assert constants(**bounds).mixed_norm == pytest.approx(free.mixed_norm, rel=1e-5)
+    assert "mixed_norm" in constants(low=0.05, high=0.05).estimated
+    assert math.isfinite(constants(1e-6, weight=1e-6).mixed_norm)
+
+
 @pytest.mark.parametrize("where", ["operator", "weights"])
 def test_no_constant_is_proven_where_none_is_known(where: str, rng: np.random.Generator) -> None:
     """A learned kernel behind a functional, and smoothing and weights that are learned together."""

@@ -94,7 +94,7 @@ def mixed_norm(
 
     A functional of yours may give its own norms as ``parameter_product_norms(x)``, one for each parameter.
     Small problems assemble ``J``. A weight gives the gradient of its functional as its column, a weight for
-    each entry of ``x`` a diagonal block; other columns are central differences of fourth order.
+    each entry of ``x`` a diagonal block; other columns are differences of fourth order.
     """
     slopes = vector.slopes(t)
     if len(at.learned) == 1 and (own := getattr(at.learned[0], "parameter_product_norms", None)) is not None:
@@ -122,7 +122,8 @@ def mixed_norm(
     if columns:
         stacked = np.stack(columns)
         blocks += float(np.linalg.eigvalsh(stacked @ stacked.T)[-1])
-    return math.sqrt(max(blocks, 0.0)) * (1 + 1e-6), True, spent
+    fixed = any(p.low == p.high for p in rest)
+    return math.sqrt(max(blocks, 0.0)) * (1 + 1e-6), not fixed, spent
 
 
 def _joined(norms: dict[str, float], slopes: dict[str, Any]) -> float:
@@ -162,17 +163,31 @@ def _diagonal(at: LowerAt, x: Array, name: str) -> np.ndarray | None:
 def _differences(
     lower: Lower, x: Array, vector: ParameterVector, t: np.ndarray, p: Parameter
 ) -> list[np.ndarray]:
-    """Columns of the numbers in a parameter, by central differences of fourth order of the gradient."""
+    """Columns of the numbers in a parameter, by differences of fourth order of the gradient.
+
+    They are central, or to one side where a bound is near; a number that its bounds fix has no column.
+    """
     columns = []
     where = np.flatnonzero(vector.pack({p.name: 1.0}))
     for k in where:
+        low, high = float(vector.low[k]), float(vector.high[k])
+        h = STEP * max(abs(float(t[k])), 0.0 if p.transform == "log" else STEP) if vector.natural else STEP
+        h = min(h, (high - low) / 8)
+        if h == 0.0:
+            continue
         direction = np.zeros(vector.size)
         direction[k] = 1.0
-        columns.append(arrays.to_host(_along(lower, x, vector, t, direction)))
+        stencil: tuple[tuple[int, float], ...] = FOURTH_ORDER
+        if t[k] - 2 * h < low or t[k] + 2 * h > high:
+            stencil = ONE_SIDED
+            direction[k] = 1.0 if t[k] + 4 * h <= high else -1.0
+        columns.append(arrays.to_host(_along(lower, x, vector, t, direction, h, stencil)))
     return columns
 
 
+STEP = 1e-3
 FOURTH_ORDER = ((1, 8 / 12), (-1, -8 / 12), (2, -1 / 12), (-2, 1 / 12))
+ONE_SIDED = ((0, -25 / 12), (1, 4.0), (2, -3.0), (3, 4 / 3), (4, -1 / 4))
 SECOND_ORDER = ((1, 1 / 2), (-1, -1 / 2))
 
 
@@ -182,13 +197,17 @@ def _along(
     vector: ParameterVector,
     t: np.ndarray,
     direction: np.ndarray,
-    stencil: tuple[tuple[int, float], ...] = FOURTH_ORDER,
+    h: float,
+    stencil: tuple[tuple[int, float], ...],
 ) -> Array:
-    """``J(x)`` times a direction, by central differences of the gradient."""
-    h = 1e-3 * (1.0 if not vector.natural else max(float(np.max(np.abs(t * (direction != 0)))), 1e-3))
+    """``J(x)`` times a direction, by differences of the gradient at multiples of ``h``."""
     total: Any = 0.0
     for steps, factor in stencil:
-        values = vector.values(t + steps * h * direction)
+        moved = vector.project(t + steps * h * direction)
+        if vector.natural:
+            # What is positive stays so: on a log scale it has to.
+            moved = np.where((t > 0) & (vector.low >= 0), np.maximum(moved, 0.5 * t), moved)
+        values = vector.values(moved)
         mine = {name: value for name, value in values.items() if name in lower.names}
         total = total + (factor / h) * lower.fresh(values, mine).gradient(x)
     return total
@@ -203,7 +222,8 @@ def _power(
     direction = start / size if size > 0 else np.full(vector.size, 1 / math.sqrt(vector.size))
     norm = 0.0
     for _ in range(POWER_STEPS):
-        image = _along(lower, x, vector, t, direction, SECOND_ORDER)
+        h = STEP * max(float(np.max(np.abs(t * (direction != 0)))), STEP) if vector.natural else STEP
+        image = _along(lower, x, vector, t, direction, h, SECOND_ORDER)
         norm = arrays.norm(image)
         if norm == 0.0:
             break
