@@ -64,6 +64,8 @@ _HOME = {
     "PoissonLoss": "functionals.poisson",
     "SCAD": "functionals.concave",
     "Simplex": "functionals.balls",
+    "STVS": "functionals.stvs",
+    "SmoothedL0": "functionals.smoothed_l0",
     "SmoothedTotalVariation": "functionals.tv",
     "SoftLogisticLoss": "functionals.soft_logistic",
     "SparseEnvelope": "functionals.sparse_envelope",

@@ -140,6 +140,8 @@ REGISTRY = [
     Entry("mcp", lambda a: wp.MCP(wp.Parameter("lam", 0.8), 2.5, HALF)),
     Entry("cel0", lambda a: wp.CEL0(W, wp.Parameter("lam", 0.5))),
     Entry("scad", lambda a: wp.SCAD(wp.Parameter("lam", 0.6), 3.7, HALF)),
+    Entry("stvs", lambda a: wp.STVS(wp.Parameter("gamma", 0.4), HALF)),
+    Entry("smoothed l0", lambda a: wp.SmoothedL0(wp.Parameter("scale", 0.7), HALF)),
     Entry("log-sum", lambda a: wp.LogSum(wp.Parameter("eps", 0.4), HALF)),
     Entry("l1 minus l2", lambda a: wp.L1MinusL2(wp.Parameter("alpha", 0.45))),
     Entry("l1 minus l2 of rows", lambda a: wp.L1MinusL2(axis=-1)),

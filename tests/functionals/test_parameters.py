@@ -54,9 +54,10 @@ def test_hessians_change_no_faster_than_their_constants(smooth_entry):
     [
         (wp.SmoothedTotalVariation(0.3, isotropic=False) @ wp.operators.Identity((2,)), [0.0, 0.15]),
         (wp.LogisticLoss(None, np.ones(1)), [1.3169579]),
+        (wp.SmoothedL0(0.7), [0.7 * 0.7419637843]),
         (wp.MultinomialLoss(None, np.array([[1.0, 0.0]])), [[1.3169579, 0.0]]),
     ],
-    ids=["smoothed", "logistic", "multinomial"],
+    ids=["smoothed", "logistic", "smoothed l0", "multinomial"],
 )
 def test_constants_of_the_hessian_are_reached(f, x):
     """The third derivative is largest at a known point and along a known direction."""

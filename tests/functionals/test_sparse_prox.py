@@ -40,8 +40,19 @@ PENALTIES = {
         ),
         lambda r: np.where(r <= 0.7, 0.7, np.maximum(2.24 - r, 0) / 2.2),
     ),
+    "stvs": (
+        wp.STVS(0.6),
+        lambda r: 0.36 * (np.arcsinh(r / 1.2) + 0.5 - 0.5 * np.exp(-2 * np.arcsinh(r / 1.2))),
+        lambda r: 0.6 * np.exp(-np.arcsinh(r / 1.2)),
+    ),
+    "smoothed l0": (
+        wp.SmoothedL0(0.7),
+        lambda r: 1 - np.exp(-(r**2) / 0.98),
+        lambda r: r / 0.49 * np.exp(-(r**2) / 0.98),
+    ),
     "log": (wp.LogSum(0.3), lambda r: np.log1p(r / 0.3), lambda r: 1 / (0.3 + r)),
 }
+SMOOTH = ("l2", "l3", "l3/2", "l1.1", "smoothed l0")
 STEPS = [1e-9, 1e-3, 0.09, 0.1, 0.5, 1 / 1.69, 1.0, 2.2, 2.5, 3.1, 4.2, 5.0, 40.0, 1e4]
 FRACTIONS = np.concatenate([np.linspace(0, 1, 2001), np.logspace(-12, -3, 40)])
 
@@ -128,7 +139,7 @@ def test_complex_entries_keep_their_phase(name, rng):
     assert penalty(x) == pytest.approx(penalty(np.abs(x)))
 
 
-@pytest.mark.parametrize("name", [name for name in PENALTIES if name not in ("l2", "l3", "l3/2", "l1.1")])
+@pytest.mark.parametrize("name", [name for name in PENALTIES if name not in SMOOTH])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_extreme_steps(name, dtype):
     penalty, _, _ = PENALTIES[name]
@@ -137,7 +148,7 @@ def test_extreme_steps(name, dtype):
     assert np.array_equal(penalty.prox(x, 1e15), np.zeros(3, dtype))
 
 
-@pytest.mark.parametrize("name", ["mcp", "cel0", "scad", "log"])
+@pytest.mark.parametrize("name", ["mcp", "cel0", "scad", "log", "stvs", "smoothed l0"])
 def test_weak_convexity_is_the_least_that_makes_it_convex(name):
     penalty, value, _ = PENALTIES[name]
     rho = penalty.weak_convexity

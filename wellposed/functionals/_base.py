@@ -87,6 +87,10 @@ class Functional:
         """The gradient at ``x``."""
         raise TypeError(f"{self} has no gradient: it is not differentiable")
 
+    def subgradient(self, x: Array) -> Array:
+        """One of the subgradients at ``x``, 0 where 0 is one; the gradient where there is one."""
+        return self.gradient(x)
+
     def hessian_product(self, x: Array, v: Array) -> Array:
         """The Hessian at ``x`` applied to ``v``."""
         raise TypeError(f"{self} has no Hessian product")

@@ -98,6 +98,9 @@ class Weighted(Functional):
     def gradient(self, x: Array) -> Array:
         return self.c * self.f.gradient(x)
 
+    def subgradient(self, x: Array) -> Array:
+        return self.c * self.f.subgradient(x)
+
     def hessian_product(self, x: Array, v: Array) -> Array:
         return self.c * self.f.hessian_product(x, v)
 

@@ -51,6 +51,14 @@ class L1(Functional):
     def __call__(self, x: Array) -> float:
         return arrays.total(self._w(x) * arrays.namespace(x).abs(x))
 
+    def subgradient(self, x: Array) -> Array:
+        return self._w(x) * arrays.namespace(x).sign(x)
+
+    def row_values(self, x: Array) -> Array:
+        """The value at each vector along the last axis."""
+        xp = arrays.namespace(x)
+        return xp.sum(self._w(x) * xp.abs(x), axis=-1)
+
     def prox(self, x: Array, step: Any = 1.0) -> Array:
         xp = arrays.namespace(x)
         threshold = step_for(x, step) * self._w(x)

@@ -53,6 +53,11 @@ class SizePenalty(Functional):
     def __call__(self, x: Array) -> float:
         return arrays.total(self._w(x) * self._penalty(arrays.namespace(x).abs(x)))
 
+    def row_values(self, x: Array) -> Array:
+        """The value at each vector along the last axis."""
+        xp = arrays.namespace(x)
+        return xp.sum(self._w(x) * self._penalty(xp.abs(x)), axis=-1)
+
     def prox(self, x: Array, step: Any = 1.0) -> Array:
         xp = arrays.namespace(x)
         if arrays.is_complex(x):

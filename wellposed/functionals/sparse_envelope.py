@@ -121,6 +121,45 @@ class SparseEnvelope(Grouped):
         norms = self._norms(x, self._group_numbers(x))
         return _envelope(norms * arrays.namespace(norms).sqrt(self._d(norms)), self.k)
 
+    def row_values(self, x: Array) -> Array:
+        """The value at each vector along the last axis; without groups."""
+        z = arrays.namespace(x).abs(x) * self._root_weights(x)
+        return 0.5 * arrays.namespace(x).sum(z * self._raised(z), axis=-1)
+
+    def subgradient(self, x: Array) -> Array:
+        """One of the subgradients; without groups."""
+        return arrays.namespace(x).reshape(self.row_subgradients(x.reshape((1, -1))), tuple(x.shape))
+
+    def row_subgradients(self, x: Array) -> Array:
+        """One of the subgradients at each vector along the last axis; without groups."""
+        xp = arrays.namespace(x)
+        root = self._root_weights(x)
+        return xp.sign(x) * root * self._raised(xp.abs(x) * root)
+
+    def _root_weights(self, x: Array) -> Any:
+        if self.groups is not None:
+            raise TypeError(f"{self} with groups has no subgradient in closed form here")
+        if self.weights is None:
+            return 1.0
+        d = arrays.as_namespace(self.weights, x, "weights")
+        return arrays.namespace(x).sqrt(d.reshape((-1,)))
+
+    def _raised(self, z: Array) -> Array:
+        r"""Entries of each row raised to the level :math:`\eta` of the class's notes, if more than ``k``."""
+        xp = arrays.namespace(z)
+        ordered = xp.sort(z, axis=-1, descending=True)
+        tails = xp.flip(xp.cumulative_sum(xp.flip(ordered, axis=-1), axis=-1), axis=-1)
+        heads = min(math.ceil(self.k), z.shape[-1])
+        room = self.k - xp.astype(xp.arange(heads, device=arrays.device_of(z)), z.dtype)
+        fits = ordered[..., :heads] * room <= tails[..., :heads]
+        # Entries before the first that fits have a whole share; at the latest the last one fits.
+        before = xp.cumulative_sum(xp.astype(fits, xp.int64), axis=-1) == 0
+        q = xp.minimum(xp.sum(xp.astype(before, xp.int64), axis=-1, keepdims=True), xp.asarray(heads - 1))
+        at = xp.astype(xp.arange(heads, device=arrays.device_of(z)) == q, z.dtype)
+        level = xp.sum(at * tails[..., :heads] / room, axis=-1, keepdims=True)
+        few = xp.sum(xp.astype(z > 0, xp.int64), axis=-1, keepdims=True) <= self.k
+        return xp.where(few, z, xp.maximum(z, level))
+
     def prox(self, x: Array, step: Any = 1.0) -> Array:
         xp = arrays.namespace(x)
         numbers = self._group_numbers(x)
