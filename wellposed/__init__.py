@@ -103,6 +103,7 @@ _HOME = {
     "MixtureFit": "solvers.mixture",
     "MixtureOfExperts": "solvers.mixture",
     "Pursuit": "solvers.matching_pursuit",
+    "PursuitRound": "solvers.matching_pursuit",
     "orthogonal_matching_pursuit": "solvers.matching_pursuit",
     "path": "solvers.path",
     "PathPoint": "solvers.path_result",

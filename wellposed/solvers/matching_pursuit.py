@@ -1,24 +1,53 @@
 r"""Orthogonal matching pursuit: the feature of largest correlation, then least squares, again and again.
 
-With the selected columns :math:`X_S` the factor :math:`L L^T = X_S^T X_S` grows by one row for each feature:
-:math:`L v = X_S^T x_j` and :math:`\sqrt{\|x_j\|^2 - \|v\|^2}` on the diagonal.
+The rule of selection can be replaced by a Lasso just below its largest weight, with the selected features
+free of penalty, or by the same Lasso written with attention weights: without ties the choice is the same.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Literal, get_args
 
 import numpy as np
-from scipy.linalg import solve_triangular
 
 from wellposed import arrays
 from wellposed.operators._base import LinearOperator
-from wellposed.operators.matrices import DenseMatrix, Matrix, SparseMatrix
+from wellposed.operators.matrices import Matrix
+from wellposed.solvers.result import Certificate
+from wellposed.solvers.sequential_attention import attention
+from wellposed.solvers.sequential_basis import Basis, row_sizes
+from wellposed.solvers.sequential_lasso import coordinate_descent, lasso_round
 
-DEPENDENT = 1e-10
-"""Part of the squared length of a column that must be new for it to be selected, in double precision."""
+Select = Literal["correlation", "lasso", "attention"]
+
+Rule = Callable[[Basis, np.ndarray], tuple[list[int], Certificate | None, bool]]
+"""From the correlations to the features, largest first, a certificate, and whether no others can be."""
+
+
+@dataclass(frozen=True)
+class PursuitRound:
+    """What one round of `orthogonal_matching_pursuit` selected, and how clear it was.
+
+    Parameters
+    ----------
+    features : tuple of int
+        One, or with ``select="lasso"`` and ``"attention"`` all that the Lasso took.
+    margin : float
+        The distance of the second largest correlation from the largest, relative to the largest: 0 for a tie.
+    certificate : Certificate or None
+        The duality gap of the Lasso of this round; ``None`` with ``select="correlation"``.
+    proven : bool
+        Whether the gap, and bounds of the rounding errors, exclude that other features belong here.
+    """
+
+    features: tuple[int, ...]
+    margin: float
+    certificate: Certificate | None
+    proven: bool
 
 
 @dataclass(frozen=True)
@@ -36,15 +65,26 @@ class Pursuit:
     status : {"count", "tolerance", "dependent", "orthogonal"}
         Why it ended: enough features, a small residual, only features that depend on the selected ones
         are left, or none is correlated with the residual.
+    rounds : tuple of PursuitRound
+        What was selected together, with its margin and its certificate.
     """
 
     x: Any
     support: np.ndarray
     residuals: np.ndarray
     status: str
+    rounds: tuple[PursuitRound, ...] = ()
 
 
-def orthogonal_matching_pursuit(A: Any, b: Any, count: int | None = None, tol: float = 0.0) -> Pursuit:
+def orthogonal_matching_pursuit(
+    A: Any,
+    b: Any,
+    count: int | None = None,
+    tol: float = 0.0,
+    *,
+    select: Select = "correlation",
+    below: float = 1e-3,
+) -> Pursuit:
     r"""Select features one by one: that of the largest correlation with the residual, then refit.
 
     .. math:: j = \arg\max_{j \notin S} |x_j^T (b - X_S w_S)|, \qquad w_S = \arg\min \|X_S w - b\|_2
@@ -55,11 +95,23 @@ def orthogonal_matching_pursuit(A: Any, b: Any, count: int | None = None, tol: f
         Real. Correlations are those with the columns as they are: give them one length if they are to
         compete on equal terms. Of an operator only products are used, one column at a time.
     b : array
-        Real data, of the shape of the range of ``A``.
+        Real data, of the shape of the range of ``A``; with one more axis for several targets, which share
+        the features: then the Euclidean norm over targets takes the place of the absolute value.
     count : int, optional
         Features at most (default: as many as there can be).
     tol : float
         End when the norm of the residual is at most ``tol`` times that of ``b``.
+    select : {"correlation", "lasso", "attention"}
+        How a feature is found: by its correlation, or as what is active in
+
+        .. math:: \min_x \; \tfrac12 \|X x - b\|_2^2 + \lambda \sum_{j \notin S} |x_j|,
+                  \qquad \lambda = (1 - \delta) \max_{j \notin S} |x_j^T (b - X_S w_S)|
+
+        or in the same problem with :math:`x_j = s_j u_j` and the penalty
+        :math:`\tfrac\lambda2 \sum_{j \notin S} (s_j^2 + u_j^2)`: regularised linear sequential attention.
+    below : float
+        :math:`\delta` of these, in (0, 1). Features whose correlations are this close, relative to the
+        largest, can enter together.
 
     Returns
     -------
@@ -68,13 +120,19 @@ def orthogonal_matching_pursuit(A: Any, b: Any, count: int | None = None, tol: f
     Raises
     ------
     TypeError, ValueError
-        If shapes do not fit, data are complex or not finite, or ``count`` or ``tol`` is out of range.
+        If shapes do not fit, data are complex or not finite, or an option is out of range.
 
     Notes
     -----
-    A greedy method: nothing bounds how far the support is from the best one of its size. Among equal
-    correlations the first feature is taken.
-    Source: Y. C. Pati, R. Rezaiifar and P. S. Krishnaprasad, Orthogonal matching pursuit, 1993.
+    A greedy method: nothing bounds how far the support is from the best one of its size, but for
+    well-conditioned columns. With ``"correlation"`` the first feature of a tie is taken; ``rounds`` has the
+    margins. The two other rules solve a problem in each round whose gap is in its certificate. Where a round
+    is proven, has one feature and a margin above ``below``, that is the choice of the correlations as well:
+    something is active, as :math:`\lambda` is below the largest correlation, nothing else can be, and what is
+    active alone has a correlation above :math:`\lambda`.
+    Sources: Y. C. Pati, R. Rezaiifar and P. S. Krishnaprasad, Orthogonal matching pursuit, 1993; S. Luo and
+    Z. Chen, Sequential Lasso cum EBIC for feature selection, 2014; T. Yasuda, M. Bateni, L. Chen,
+    M. Fahrbach, G. Fu and V. Mirrokni, Sequential attention for feature selection, ICLR 2023.
 
     Examples
     --------
@@ -82,18 +140,24 @@ def orthogonal_matching_pursuit(A: Any, b: Any, count: int | None = None, tol: f
     >>> found = wp.orthogonal_matching_pursuit(np.eye(4), np.array([0.1, 3.0, 0.0, -2.0]), count=2)
     >>> found.support, found.x
     (array([1, 3]), array([ 0.,  3.,  0., -2.]))
+    >>> again = wp.orthogonal_matching_pursuit(np.eye(2), np.array([1.0, 2.0]), 1, select="attention")
+    >>> again.support, again.rounds[0].margin, again.rounds[0].proven
+    (array([1]), 0.5, True)
     """
     K = A if isinstance(A, LinearOperator) else Matrix(A)
     b = arrays.as_floating(b, "b")
     arrays.check_finite(b, "b")
     if K.complex_domain or K.complex_range:
         raise TypeError("orthogonal_matching_pursuit takes real operators")
-    if tuple(b.shape) != K.range_shape:
-        raise ValueError(f"b has shape {tuple(b.shape)}, but {K!r} gives {K.range_shape}")
+    shape = tuple(b.shape)
+    if shape != K.range_shape and (shape[:-1] != K.range_shape or 0 in shape):
+        raise ValueError(f"b has shape {shape}, but {K!r} gives {K.range_shape}")
     most = _most(K, count)
     if not (math.isfinite(tol) and tol >= 0):
         raise ValueError(f"tol must be at least 0, got {tol!r}")
-    return _pursue(K, b, most, tol)
+    if not 0 < below < 1:
+        raise ValueError(f"below must be between 0 and 1, got {below!r}")
+    return _pursue(K, b, most, tol, _rule(select, float(below)))
 
 
 def _most(K: LinearOperator, count: int | None) -> int:
@@ -105,72 +169,64 @@ def _most(K: LinearOperator, count: int | None) -> int:
     return min(int(count), rows)
 
 
-def _pursue(K: LinearOperator, b: Any, most: int, tol: float) -> Pursuit:
-    target = arrays.to_host(b).reshape(-1).astype(np.float64)
-    factor, columns = np.zeros((most, most)), np.zeros((len(target), most), order="F")
-    support: list[int] = []
-    barred = np.zeros(K.shape[1], bool)
-    w, residual, status = np.zeros(0), target.copy(), "count"
-    norms = [float(np.linalg.norm(target))]
-    while len(support) < most:
-        if norms[-1] <= tol * norms[0]:
+def _rule(select: str, below: float) -> Rule:
+    if select not in get_args(Select):
+        raise ValueError(f"select must be one of {', '.join(get_args(Select))}, got {select!r}")
+    if select == "correlation":
+        return _largest
+    inner = attention if select == "attention" else coordinate_descent
+    return partial(lasso_round, below=below, inner=inner)
+
+
+def _pursue(K: LinearOperator, b: Any, most: int, tol: float, rule: Rule) -> Pursuit:
+    targets = arrays.to_host(b).reshape(K.shape[0], -1).astype(np.float64)
+    basis, rounds, status = Basis(K, targets, b, most), [], "count"
+    while len(basis.support) < most:
+        if basis.norms[-1] <= max(tol * basis.norms[0], basis.least_norm()):
             status = "tolerance"
             break
-        j, column, row = _next(K, b, residual, barred, columns[:, : len(support)], factor)
-        if j is None:
-            status = "dependent" if barred.sum() > len(support) else "orthogonal"
+        found = _round(basis, rule, most)
+        if found is None:
+            status = "dependent" if basis.barred.all() else "orthogonal"
             break
-        k = len(support)
-        support.append(j)
-        barred[j] = True
-        columns[:, k], factor[k, : k + 1] = column, row
-        L, X = factor[: k + 1, : k + 1], columns[:, : k + 1]
-        w = solve_triangular(L.T, solve_triangular(L, X.T @ target, lower=True))
-        residual = target - X @ w
-        norms.append(float(np.linalg.norm(residual)))
-    x = np.zeros(K.shape[1])
-    x[support] = w
-    shaped = arrays.from_host(x.reshape(K.domain_shape).astype(arrays.to_host(b).dtype), b)
-    return Pursuit(shaped, np.array(support, dtype=np.int64), np.array(norms), status)
+        rounds.append(found)
+    x = basis.coefficients().reshape(K.domain_shape + tuple(b.shape)[len(K.range_shape) :])
+    shaped = arrays.from_host(x.astype(basis.kind), b)
+    support = np.array(basis.support, dtype=np.int64)
+    return Pursuit(shaped, support, np.array(basis.norms), status, tuple(rounds))
 
 
-def _next(
-    K: LinearOperator,
-    b: Any,
-    residual: np.ndarray,
-    barred: np.ndarray,
-    columns: np.ndarray,
-    factor: np.ndarray,
-) -> tuple[int | None, np.ndarray, np.ndarray]:
-    """The next feature with its column and its row of the factor; bars features that depend on others."""
-    kind = arrays.to_host(b).dtype
-    given = arrays.from_host(residual.astype(kind).reshape(K.range_shape), b)
-    pull = np.abs(arrays.to_host(K.apply_adjoint(given)).reshape(-1).astype(np.float64))
-    k, none = columns.shape[1], np.zeros(0)
+def _round(basis: Basis, rule: Rule, most: int) -> PursuitRound | None:
+    """Add features; ``None`` if there are none to add. Bars those that depend on the selected ones."""
+    pull = basis.correlations(basis.residual)
     while True:
-        pull[barred] = 0.0
-        j = int(np.argmax(pull))
-        if not pull[j] > 0:
-            return None, none, none
-        column = _column(K, j, b)
-        v = solve_triangular(factor[:k, :k], columns.T @ column, lower=True) if k else none
-        size = float(column @ column)
-        rest = size - float(v @ v)
-        # Correlations of float32 data with a residual that is orthogonal up to rounding mean nothing.
-        if rest > max(DEPENDENT, 1e2 * float(np.finfo(kind).eps) ** 2) * size:
-            return j, column, np.append(v, math.sqrt(rest))
-        barred[j] = True
+        size = row_sizes(pull)
+        j = int(np.argmax(size))
+        if not size[j] > 0:
+            return None
+        if not basis.rest(basis.column(j)).any():
+            basis.barred[j] = True
+            pull[j] = 0.0
+            continue
+        if size[j] <= basis.rounding(basis.norms[-1])[j]:
+            return None
+        top = float(size[j])
+        size[j] = 0.0
+        features, certificate, proven = rule(basis, pull)
+        added = [k for k in features if len(basis.support) < most and basis.add(k)]
+        if added:
+            return PursuitRound(tuple(added), 1 - float(size.max()) / top, certificate, proven)
+        pull[basis.barred] = 0.0
 
 
-def _column(K: LinearOperator, j: int, b: Any) -> np.ndarray:
-    if isinstance(K, DenseMatrix) and type(K.matrix) is np.ndarray:
-        return np.asarray(K.matrix[:, j], dtype=np.float64)
-    if isinstance(K, SparseMatrix):
-        return np.asarray(K.matrix[:, [j]].toarray(), dtype=np.float64).reshape(-1)
-    unit = np.zeros(K.shape[1], arrays.to_host(b).dtype)
-    unit[j] = 1
-    column = K(arrays.from_host(unit.reshape(K.domain_shape), b))
-    return arrays.to_host(column).reshape(-1).astype(np.float64)
+def _largest(basis: Basis, pull: np.ndarray) -> tuple[list[int], None, bool]:
+    """The rule of the largest correlation; proven if rounding could not change it."""
+    size = row_sizes(pull)
+    j = int(np.argmax(size))
+    reach = size + basis.rounding(basis.norms[-1], len(basis.residual))
+    lowest = 2 * size[j] - reach[j]
+    reach[j] = 0.0
+    return [j], None, bool(reach.max() < lowest)
 
 
-__all__ = ["Pursuit", "orthogonal_matching_pursuit"]
+__all__ = ["Pursuit", "PursuitRound", "orthogonal_matching_pursuit"]
