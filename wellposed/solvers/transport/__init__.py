@@ -7,6 +7,8 @@ All solvers take a matrix of costs and the weights of its rows and columns, and 
 from wellposed.solvers.transport.blocks import recovery_bound
 from wellposed.solvers.transport.certify import verify
 from wellposed.solvers.transport.data import squared_distances
+from wellposed.solvers.transport.displacement import ElasticMap, elastic_map
+from wellposed.solvers.transport.divergence import SinkhornDivergence, sinkhorn_divergence
 from wellposed.solvers.transport.entropic import entropic
 from wellposed.solvers.transport.exact import exact
 from wellposed.solvers.transport.gaussian_coupling import gaussian_affinity, gaussian_coupling
@@ -22,11 +24,14 @@ from wellposed.solvers.transport.sum_of_norms import sum_of_norms
 from wellposed.solvers.transport.weights import class_weights, gaussian_weights
 
 __all__ = [
+    "ElasticMap",
     "InverseResult",
+    "SinkhornDivergence",
     "Sparsistency",
     "TransportRecord",
     "TransportResult",
     "class_weights",
+    "elastic_map",
     "entropic",
     "exact",
     "gaussian_affinity",
@@ -39,6 +44,7 @@ __all__ = [
     "quadratic",
     "recovery_bound",
     "round_plan",
+    "sinkhorn_divergence",
     "sparsistency",
     "sparsity_constrained",
     "squared_distances",

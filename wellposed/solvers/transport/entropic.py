@@ -81,10 +81,10 @@ def entropic(
     status, small = "slow", len(a) <= NEWTON_UP_TO
     if not small:
         for level in levels_down(data.spread / 4, eps, 4.0):
-            _sinkhorn(state, inner, a, b, level, 0.05 * data.mass, min(state.count + 50, max_iter), clock, 0)
+            sinkhorn(state, inner, a, b, level, 0.05 * data.mass, min(state.count + 50, max_iter), clock, 0)
     if not small or eps >= SHARP * data.spread:
         patience = 1.2 * len(a) if small else 0
-        status = _sinkhorn(state, inner, a, b, eps, tol * data.mass, max_iter, clock, patience)
+        status = sinkhorn(state, inner, a, b, eps, tol * data.mass, max_iter, clock, patience)
     count = state.count
     if status == "slow":
         _, f, g, _ = network_simplex(data)
@@ -99,7 +99,7 @@ def entropic(
         f, g, count, plan = at.f, at.g, count + steps, at.plan
     else:
         f, g = state.f, state.g
-        plan = _kernel(inner, a, b, f, g, eps)
+        plan = scaled_plan(inner, a, b, f, g, eps)
     plan, f, g = (plan, g, f) if turned else (np.ascontiguousarray(plan.T), f, g)
     return finish(data, Entropic(eps), plan, f, g, clock, count, status)
 
@@ -113,7 +113,7 @@ class Scaling:
     count: int = 0
 
 
-def _kernel(
+def scaled_plan(
     cost: np.ndarray, a: np.ndarray, b: np.ndarray, f: np.ndarray, g: np.ndarray, eps: float
 ) -> np.ndarray:
     """The plan of two potentials, one row per target."""
@@ -133,7 +133,7 @@ def _log_step(state: Scaling, cost: np.ndarray, a: np.ndarray, b: np.ndarray, ep
     state.f = columns.columns(turned, b, a, state.g, state.f).g
 
 
-def _sinkhorn(
+def sinkhorn(
     state: Scaling,
     cost: np.ndarray,
     a: np.ndarray,
@@ -149,9 +149,9 @@ def _sinkhorn(
     A patience of 0 means not to care.
     """
     _log_step(state, cost, a, b, eps)
-    kernel = _kernel(cost, a, b, state.f, state.g, eps)
+    scaled = scaled_plan(cost, a, b, state.f, state.g, eps)
     u, v = np.ones_like(a), np.ones_like(b)
-    sums = kernel.sum(axis=1)
+    sums = scaled.sum(axis=1)
     before = math.inf
     while True:
         error = float(np.abs(v * sums - b).sum())
@@ -168,15 +168,15 @@ def _sinkhorn(
             break
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             v = b / sums
-            u = a / (v @ kernel)
-            sums = kernel @ u
+            u = a / (v @ scaled)
+            sums = scaled @ u
         state.count += 1
         largest = max(float(np.abs(np.log(u)).max()), float(np.abs(np.log(v)).max()))
         if not largest < 100 or not sums.min() > 0:
             _absorb(state, u, v, eps)
             _log_step(state, cost, a, b, eps)
-            kernel = _kernel(cost, a, b, state.f, state.g, eps)
-            u, v, sums = np.ones_like(a), np.ones_like(b), kernel.sum(axis=1)
+            scaled = scaled_plan(cost, a, b, state.f, state.g, eps)
+            u, v, sums = np.ones_like(a), np.ones_like(b), scaled.sum(axis=1)
     status = "converged" if error <= tol else "max_iter" if state.count >= max_iter else "slow"
     _absorb(state, u, v, eps)
     return status
