@@ -15,6 +15,12 @@ import scipy.sparse
 from wellposed.operators._base import LinearOperator
 from wellposed.operators.matrices import DenseMatrix, SparseMatrix
 
+HEAVY = 1 << 20
+"""Stored entries from which a product with all columns costs much more than bookkeeping does."""
+
+FULL = 64
+"""Stored entries per column of a sparse matrix from which it does."""
+
 
 @dataclass(frozen=True, eq=False)
 class DenseDesign:
@@ -39,6 +45,27 @@ class DenseDesign:
         """``X[:, index] @ x``."""
         return np.asarray(x @ self.columns(index))
 
+    @property
+    def heavy(self) -> bool:
+        """Whether products with some of the columns are worth choosing them."""
+        return self.X.size >= HEAVY and self.X.flags.f_contiguous
+
+    def correlate_some(self, y: np.ndarray, index: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """``others`` with the entries ``index`` of ``X.T @ y`` put in."""
+        from wellposed.kernels.coordinate_pricing import some_products
+
+        products = others.copy()
+        some_products(self.X.T, y, index, products)
+        return products
+
+    def correlate_and_measure(self, y: np.ndarray, centred: bool) -> tuple[np.ndarray, np.ndarray]:
+        """``X.T @ y``, and the lengths of the columns, in one pass over the matrix."""
+        from wellposed.kernels.coordinate_pricing import products_and_sizes
+
+        products, sums, squares = np.empty((3, self.shape[1]), self.X.dtype)
+        products_and_sizes(self.X.T, y, products, sums, squares)
+        return products, _spread(squares, sums, self.shape[0], centred)
+
 
 @dataclass(frozen=True, eq=False)
 class SparseDesign:
@@ -62,6 +89,31 @@ class SparseDesign:
     def combine(self, index: np.ndarray, x: np.ndarray) -> np.ndarray:
         """``X[:, index] @ x``."""
         return np.asarray(x @ self.columns(index))
+
+    @property
+    def heavy(self) -> bool:
+        """As `DenseDesign.heavy`."""
+        return bool(self.by_columns.nnz >= max(HEAVY, FULL * self.shape[1]))
+
+    def correlate_some(self, y: np.ndarray, index: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """As `DenseDesign.correlate_some`."""
+        products = others.copy()
+        products[index] = self.by_columns[index] @ y
+        return products
+
+    def correlate_and_measure(self, y: np.ndarray, centred: bool) -> tuple[np.ndarray, np.ndarray]:
+        """As `DenseDesign.correlate_and_measure`."""
+        squares = np.asarray((self.by_columns * self.by_columns).sum(axis=1)).reshape(-1)
+        sums = np.asarray(self.by_columns.sum(axis=1)).reshape(-1)
+        return self.correlate(y), _spread(squares, sums, self.shape[0], centred)
+
+
+def _spread(square: np.ndarray, total: np.ndarray, count: int, centred: bool) -> np.ndarray:
+    """Lengths of columns from sums of their entries and squares, without their means if ``centred``."""
+    if centred:
+        noise = 8 * count * np.finfo(square.dtype).eps
+        square = np.maximum(square - total**2 / count, 0) + noise * square
+    return np.asarray(np.sqrt(square))
 
 
 Design = DenseDesign | SparseDesign

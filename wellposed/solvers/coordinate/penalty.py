@@ -58,6 +58,35 @@ class Penalty:
         positive = sizes[sizes > 0]
         return float(np.median(positive)) if positive.size else 0.0
 
+    @property
+    def count(self) -> int:
+        """Coefficients, or groups of them."""
+        return len(self.w) if self.groups is None else len(self.groups.w)
+
+    @property
+    def thresholded(self) -> bool:
+        """Whether each coefficient (or group) is held at zero by a weight, and 0 is no forbidden point."""
+        held = self.w if self.groups is None else self.groups.w
+        return bool(np.all(held > 0)) and self.low <= 0 <= self.high
+
+    def joined(self, lengths: np.ndarray) -> np.ndarray:
+        """For each coefficient (or group) a bound of the norm of its columns, from their lengths."""
+        if self.groups is None:
+            return lengths
+        return np.asarray(np.sqrt(np.bincount(self.groups.of, lengths**2, self.count)), lengths.dtype)
+
+    def room(self, v: np.ndarray) -> np.ndarray:
+        """How much the pull ``v`` of each coefficient (or group) may change before it leaves 0."""
+        if self.groups is not None:
+            inside = np.maximum(np.abs(v) - self.w, 0)
+            sizes = np.sqrt(np.bincount(self.groups.of, inside * inside, self.count))
+            return np.asarray(self.groups.w - sizes, v.dtype)
+        if self.low == 0 == self.high:
+            return np.full_like(v, math.inf)
+        if self.low == 0:
+            return np.asarray(self.w - v)
+        return np.asarray(self.w + v if self.high == 0 else self.w - np.abs(v))
+
     def restricted(self, units: np.ndarray) -> Penalty:
         """The penalty of some coefficients, or of some groups, listed one after the other."""
         if self.groups is None:

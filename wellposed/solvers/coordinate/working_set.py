@@ -21,6 +21,7 @@ from wellposed.solvers.coordinate.design import SparseDesign
 from wellposed.solvers.coordinate.form import Form, coordinate_form
 from wellposed.solvers.coordinate.newton import minimise
 from wellposed.solvers.coordinate.pool import Pool
+from wellposed.solvers.coordinate.screening import Screen
 from wellposed.solvers.loop import StalledError
 from wellposed.solvers.problem import Problem
 from wellposed.solvers.result import Certificate
@@ -56,8 +57,9 @@ class State:
     moved: float  # length of the last step
 
     def __post_init__(self) -> None:
-        # Not a field, so not part of a checkpoint: it is made from ``units``.
+        # Not fields, so not part of a checkpoint: they are made from the rest.
         self.pool: Pool | None = None
+        self.screen: Screen | None = None
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,8 @@ class WorkingSet:
         loss, s.slope = form.loss.value_and_slope(s.u)
         support = np.flatnonzero(s.x)
         s.objective = loss + form.penalty.value(s.x, support)
-        s.v = -form.design.correlate(form.loss.pulled_back(s.slope))
+        s.screen = s.screen or Screen(form)
+        s.v = s.screen.pull(form.loss.pulled_back(s.slope), s.units)
 
     def advance(self, state: State, count: int) -> None:
         """Take ``count`` iterations."""
@@ -146,6 +149,8 @@ class WorkingSet:
         """The coefficients (or groups) outside the working set that violate optimality most."""
         away = self.form.penalty.violation(s.x, pull)
         away[pool.units] = 0
+        if s.screen is not None:
+            away[s.screen.gone] = 0
         used = self._units(np.flatnonzero(s.x))
         many = max(FIRST * len(away) // len(s.x), FEWEST, int(GROWTH * len(used)))
         found = np.flatnonzero(away)
@@ -164,6 +169,8 @@ class WorkingSet:
         scale = max(abs(state.objective), p.scale_floor)
         lower, note, point = lower_bound(p, state.objective, (y,), self.tol * scale, state.v.reshape(p.shape))
         gap = max(state.objective - lower, 0.0)
+        if state.screen is not None and not callable(point):
+            state.screen.drop(point[0], gap + p.rounding(state.objective))
         return Proof(Certificate("duality gap", gap, scale, state.objective, lower, note), point)
 
     def residual(self, state: State) -> tuple[float, float]:
