@@ -12,7 +12,7 @@ import scipy.sparse
 import wellposed as wp
 from wellposed.solvers.certificates import certify
 from wellposed.solvers.coordinate import design as designs
-from wellposed.solvers.coordinate import screening
+from wellposed.solvers.coordinate import screening, working_set
 from wellposed.solvers.coordinate.screening import Screen
 from wellposed.solvers.coordinate.working_set import State, WorkingSet
 from wellposed.solvers.problem import canonical
@@ -28,6 +28,9 @@ def screening_of_small_problems(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("HEAVY", 0), ("FULL", 0)):
         monkeypatch.setattr(designs, name, value)
     monkeypatch.setattr(screening, "AFTER", 0)
+    # Working sets that grow slowly, so that there is something left to leave out.
+    for name in ("FIRST", "FEWEST"):
+        monkeypatch.setattr(working_set, name, 1)
 
 
 def parts(loss: str, penalty: str, seed: int, share: float, intercept: bool, layout: str):
@@ -75,7 +78,7 @@ def parts(loss: str, penalty: str, seed: int, share: float, intercept: bool, lay
     return fit + rule, cp.Problem(cp.Minimize(oracle + same), bounds), x
 
 
-def screened(objective: wp.Functional, steps: int = 12) -> tuple[State, WorkingSet]:
+def screened(objective: wp.Functional, steps: int = 30) -> tuple[State, WorkingSet]:
     """A run step by step; at each, the certificate is the one of all pulls."""
     problem = canonical(objective)
     solver = WorkingSet(problem, 1e-12)
@@ -147,6 +150,7 @@ def test_the_last_products_leave_out_most_columns(monkeypatch: pytest.MonkeyPatc
         return some(self, y, index, others)
 
     monkeypatch.setattr(designs.DenseDesign, "correlate_some", counted)
+    monkeypatch.setattr(working_set, "FIRST", 100)
     rng = RNG(0)
     X = np.asfortranarray(rng.normal(size=(100, 3000)))
     y = X[:, :5].sum(axis=1) + rng.normal(size=100)
