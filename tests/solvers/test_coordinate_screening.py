@@ -15,6 +15,7 @@ from wellposed.solvers.coordinate import design as designs
 from wellposed.solvers.coordinate import screening, working_set
 from wellposed.solvers.coordinate.screening import Screen
 from wellposed.solvers.coordinate.working_set import State, WorkingSet
+from wellposed.solvers.loop import StalledError
 from wellposed.solvers.problem import canonical
 
 RNG = np.random.default_rng
@@ -94,7 +95,10 @@ def screened(objective: wp.Functional, steps: int = 30) -> tuple[State, WorkingS
         solver.observe(state, certificate)
         if certificate.relative < 1e-11:
             break
-        solver.advance(state, 1)
+        try:
+            solver.advance(state, 1)
+        except StalledError:
+            break
     return state, solver
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.sparse
 
 from wellposed.operators._base import LinearOperator
 from wellposed.operators.matrices import DenseMatrix, SparseMatrix
@@ -124,6 +123,9 @@ def design_of(K: LinearOperator, dtype: np.dtype[Any]) -> Design | None:
     if isinstance(K, DenseMatrix) and type(K.matrix) is np.ndarray and not K.complex_domain:
         return DenseDesign(K._matrix.like(np.empty(0, dtype)))
     if isinstance(K, SparseMatrix):
+        # The import takes longer than many a dense problem.
+        import scipy.sparse
+
         by_columns = scipy.sparse.csr_array(K._rows(dtype, True))
         if not by_columns.has_canonical_format:
             by_columns = by_columns.copy()

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import scipy.linalg
 
 from wellposed.kernels import coordinate_gram
 from wellposed.solvers.coordinate.penalty import Penalty
@@ -23,6 +22,9 @@ MOST = 4000
 
 SHORTEST = 1.0 / 64
 """Part of a Newton step below which it is given up."""
+
+SMALL = 200
+"""Size of a system up to which NumPy solves it, without the triangle that SciPy would use again."""
 
 
 class Gram:
@@ -126,6 +128,15 @@ def _solved(H: np.ndarray, right: np.ndarray) -> np.ndarray | None:
     """``H^-1 right``, or ``None`` where ``H`` is empty or not positive definite."""
     if len(H) == 0:
         return None
+    if len(H) <= SMALL:
+        try:
+            np.linalg.cholesky(H)
+        except np.linalg.LinAlgError:
+            return None
+        return np.linalg.solve(H, right)
+    # The import takes longer than small systems do.
+    import scipy.linalg
+
     try:
         factor = scipy.linalg.cho_factor(H, lower=True, check_finite=False)
     except scipy.linalg.LinAlgError:
