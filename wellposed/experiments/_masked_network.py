@@ -35,10 +35,10 @@ def mask_of(logits: np.ndarray, chosen: list[int]) -> np.ndarray:
     """1 at what is chosen, a softmax over the others."""
     weights = logits.copy()
     weights[chosen] = -np.inf
-    weights = np.exp(weights - weights.max())
-    weights /= weights.sum()
-    weights[chosen] = 1.0
-    return weights
+    mask: np.ndarray = np.exp(weights - weights.max())
+    mask /= mask.sum()
+    mask[chosen] = 1.0
+    return mask
 
 
 def logit_gradient(mask: np.ndarray, chosen: list[int], slope: np.ndarray) -> np.ndarray:

@@ -15,7 +15,6 @@ Hadamard product parametrization, 2017.
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import minimize
 
 START = 0.1
 """Attention at the start, relative to that of the largest feature at the end: 0 would be a saddle."""
@@ -32,6 +31,9 @@ STEPS = 2000
 
 def attention(G: np.ndarray, q: np.ndarray, weight: float, below: float) -> np.ndarray:
     """The products of attention and coefficients, from the Gram matrix and the correlations."""
+    # Heavy, and not needed for the other rules.
+    from scipy.optimize import minimize
+
     count, targets = q.shape
     # Balanced factors of the solution of the best feature alone set the scale of the variables.
     pulls = np.linalg.norm(q, axis=1)
