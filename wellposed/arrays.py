@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import math
 import sys
+from types import ModuleType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -69,10 +70,36 @@ def describe(a: Array) -> str:
     return f"{library} array of shape {tuple(a.shape)}, {a.dtype}, on {device(a)}"
 
 
+class _NumPy(ModuleType):
+    """NumPy's own functions, which follow the standard but for a few.
+
+    Those of ``array_api_compat.numpy``, whose import alone takes as long as that of all this package, are
+    slower on small arrays, and taken only where NumPy's take other arguments or are missing.
+    """
+
+    OTHER = ("argsort", "sort")
+
+    @staticmethod
+    def clip(x: np.ndarray, low: Any = None, high: Any = None) -> np.ndarray:
+        """``x`` between two bounds, in its own dtype whatever theirs is."""
+        return np.asarray(np.clip(x, low, high, dtype=x.dtype))
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self.OTHER or not hasattr(np, name):
+            value = getattr(importlib.import_module("array_api_compat.numpy"), name)
+        else:
+            value = getattr(np, name)
+        setattr(self, name, value)
+        return value
+
+
+_NUMPY = _NumPy("numpy")
+
+
 def namespace(*arrays: Array) -> Namespace:
     """The common namespace of ``arrays``; a mixture of libraries or devices is an error."""
-    if all(type(a) is np.ndarray for a in arrays):
-        return array_namespace(arrays[0])
+    if type(arrays[0]) is np.ndarray and all(type(a) is np.ndarray for a in arrays):
+        return _NUMPY
     for a in arrays:
         if not is_array_api_obj(a):
             raise TypeError(f"expected an array (NumPy, CuPy, PyTorch, ...), got {type(a).__name__}")

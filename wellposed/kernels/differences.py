@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import prange
-
-from wellposed.kernels._compile import kernel
+from wellposed.kernels._compile import kernel, prange
 
 
 @kernel("r2 w3")

@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from numba import prange
-
-from wellposed.kernels._compile import kernel
+from wellposed.kernels._compile import kernel, prange
 
 
 @kernel("r3 r2 r2 w3 w1 i")

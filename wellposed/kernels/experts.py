@@ -14,9 +14,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from numba import prange
-
-from wellposed.kernels._compile import inline, kernel
+from wellposed.kernels._compile import inline, kernel, prange
 
 WORK = 16
 """A pixel costs as much as some hundreds of a simple loop; less is said, since small images suffer most from

@@ -15,9 +15,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import prange
 
-from wellposed.kernels._compile import inline, kernel
+from wellposed.kernels._compile import inline, kernel, prange
 
 ANGLE, TRANSPOSED, BEGIN, END, RISING = range(5)
 """Columns of ``groups``: angle; 1 if the rays cross columns; first and last (exclusive) ray; 1 if the

@@ -20,9 +20,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import prange
 
-from wellposed.kernels._compile import inline, kernel
+from wellposed.kernels._compile import inline, kernel, prange
 
 PHASE_BITS = 2
 SUBPIXELS = 1 << PHASE_BITS

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import prange
-
-from wellposed.kernels._compile import kernel
+from wellposed.kernels._compile import kernel, prange
 
 
 @kernel("r1 r1 s w1", fastmath={"reassoc", "contract", "nsz"})

@@ -16,9 +16,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from numba import prange
-
-from wellposed.kernels._compile import inline, kernel
+from wellposed.kernels._compile import inline, kernel, prange
 
 WORK = 4
 """A pixel takes a root or two and as many divisions."""

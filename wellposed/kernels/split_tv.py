@@ -16,9 +16,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from numba import prange
-
-from wellposed.kernels._compile import kernel
+from wellposed.kernels._compile import kernel, prange
 
 
 @kernel("r2 r2 r2 w3 w2 w3 w2 w2 s s s s s i")

@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from numba import prange
-
-from wellposed.kernels._compile import inline, kernel
+from wellposed.kernels._compile import inline, kernel, prange
 
 
 @inline

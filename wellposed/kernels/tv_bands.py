@@ -5,11 +5,10 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
-from wellposed.kernels._compile import PARALLEL_FROM
+from wellposed.kernels._compile import PARALLEL_FROM, threads
 from wellposed.kernels.tv_sweep import PAD
 
 Array = npt.NDArray[Any]
@@ -17,7 +16,7 @@ Array = npt.NDArray[Any]
 
 def cut(n: int, halo: int, size: int) -> Array:
     """Bands of rows, one per thread: first row, rows with halo, begin and end of those that it owns."""
-    count = min(numba.get_num_threads(), n // (4 * halo)) if size >= PARALLEL_FROM else 1
+    count = min(threads(), n // (4 * halo)) if size >= PARALLEL_FROM else 1
     count = max(count, 1)
     edges = [n * p // count for p in range(count + 1)]
     bands = []

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
-from wellposed.kernels._compile import FASTMATH, kernel
+from wellposed.kernels._compile import kernel, part, prange
 from wellposed.kernels.tv_sweep import PAD, refresh
 
-_line = numba.njit(error_model="numpy", fastmath=FASTMATH)
 
-
-@_line
+@part
 def add_jumps(
     x: Any, new: int, p: int, here: int, there: int, shift: int, m: int, isotropic: int, out: Any
 ) -> None:
@@ -27,7 +24,7 @@ def add_jumps(
             out[p, j] += abs(x[new, p, there, j + PAD + shift] - x[new, p, here, j + PAD])
 
 
-@_line
+@part
 def weigh_jumps(out: Any, p: int, radius: Any, rp: int, ri: int, m: int, isotropic: int) -> float:
     """Sum of radius times length of the jump over one line; ``out`` is zero again after it."""
     total = np.float64(0)
@@ -42,7 +39,7 @@ def weigh_jumps(out: Any, p: int, radius: Any, rp: int, ri: int, m: int, isotrop
     return total
 
 
-@_line
+@part
 def fidelity(x: Any, new: int, p: int, line: int, b: Any, m: int) -> float:
     """``1/2 ||x - b||^2`` over one line."""
     total = np.float64(0)
@@ -52,7 +49,7 @@ def fidelity(x: Any, new: int, p: int, line: int, b: Any, m: int) -> float:
     return 0.5 * total
 
 
-@_line
+@part
 def dual_line(
     b: Any, q: Any, p: int, line: int, row: int, above: int, side: int, m: int, lower: float, upper: float
 ) -> float:
@@ -84,9 +81,9 @@ def _values(
     qs = q.shape[2] // channels
     if x.shape[1] > 1:
         # Iterations may have used up the halo, and the last row that a band owns needs the one below it.
-        for p in numba.prange(x.shape[1]):
+        for p in prange(x.shape[1]):
             refresh(x, q, p, first_rows, rows, halo, channels, s)
-    for p in numba.prange(x.shape[1]):
+    for p in prange(x.shape[1]):
         primal = np.float64(0)
         dual = np.float64(0)
         for i in range(own[p, 0], own[p, 1]):

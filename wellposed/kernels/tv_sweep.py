@@ -23,10 +23,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
-from wellposed.kernels._compile import FASTMATH, kernel
+from wellposed.kernels._compile import kernel, part, prange
 
 PAD = 16
 """Columns before the first and after the last column of the image: one vector of 64 bytes."""
@@ -36,13 +35,11 @@ TINY = np.float32(1e-30)
 """Constants in single precision: they widen to double where the arrays are double, and not the reverse.
 Below ``TINY`` the processor's reciprocal square root overflows."""
 
-_line = numba.njit(error_model="numpy", fastmath=FASTMATH)
-
 # Each line function writes to few arrays and reads few: LLVM gives up a loop with more than eight pairs
 # of arrays that might overlap.
 
 
-@_line
+@part
 def extrapolate(x: Any, new: int, p: int, line: int, theta: float, out: Any, slot: int, m: int) -> None:
     """``out = x_new + theta (x_new - x_old)``, its last value repeated behind the last column."""
     for j in range(out.shape[2] - PAD):
@@ -53,7 +50,7 @@ def extrapolate(x: Any, new: int, p: int, line: int, theta: float, out: Any, slo
         out[p, slot, j] = last
 
 
-@_line
+@part
 def ascend_plane(
     q: Any, p: int, i: int, xb: Any, here: int, below: int, radius: Any, rp: int, ri: int, sigma: float
 ) -> None:
@@ -69,7 +66,7 @@ def ascend_plane(
         q[1, p, i + 1, j + PAD] = h * scale
 
 
-@_line
+@part
 def ascend_plane_box(
     q: Any, p: int, i: int, xb: Any, here: int, below: int, radius: Any, rp: int, ri: int, sigma: float
 ) -> None:
@@ -83,7 +80,7 @@ def ascend_plane_box(
         q[1, p, i + 1, j + PAD] = min(max(h, -r), r)
 
 
-@_line
+@part
 def descend_plane(
     x: Any, new: int, p: int, i: int, q: Any, b: Any, keep: float, move: float, lower: float, upper: float
 ) -> None:
@@ -107,9 +104,9 @@ def _advance_plane(
     for begin in range(0, steps.shape[0], depth):
         count = min(depth, steps.shape[0] - begin)
         if bands > 1:
-            for p in numba.prange(bands):
+            for p in prange(bands):
                 refresh(x, q, p, first_rows, rows, depth, 1, 1)
-        for p in numba.prange(bands):
+        for p in prange(bands):
             n = rows[p]
             for front in range(n + count - 1):
                 for k in range(max(0, front - n + 1), min(count, front + 1)):
@@ -132,7 +129,7 @@ def _advance_plane(
                     descend_plane(x, new, p, i, q, b, steps[begin + k, 2], steps[begin + k, 3], lower, upper)
 
 
-@_line
+@part
 def refresh(x: Any, q: Any, p: int, first_rows: Any, rows: Any, halo: int, channels: int, s: int) -> None:
     """Copy the halo rows of band ``p`` from the bands that own them."""
     last = x.shape[1] - 1

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
-from wellposed.kernels._compile import FASTMATH, kernel
+from wellposed.kernels._compile import kernel, part, prange
 from wellposed.kernels.tv_sweep import ONE, PAD, TINY, extrapolate, refresh
 
-_line = numba.njit(error_model="numpy", fastmath=FASTMATH)
 
-
-@_line
+@part
 def ascend(
     q: Any, d: int, p: int, row: int, xb: Any, here: int, there: int, shift: int, sigma: float
 ) -> None:
@@ -26,7 +23,7 @@ def ascend(
         q[d, p, row, j + PAD] += sigma * (xb[p, there, j + PAD + shift] - xb[p, here, j + PAD])
 
 
-@_line
+@part
 def add_square(q: Any, d: int, p: int, row: int, out: Any, slot: int, fresh: bool) -> None:
     """Add (or set, if ``fresh``) the square of the dual component to ``out``."""
     if fresh:
@@ -37,7 +34,7 @@ def add_square(q: Any, d: int, p: int, row: int, out: Any, slot: int, fresh: boo
             out[p, slot, j + PAD] += q[d, p, row, j + PAD] * q[d, p, row, j + PAD]
 
 
-@_line
+@part
 def to_scale(out: Any, p: int, slot: int, radius: Any, rp: int, ri: int) -> None:
     """Turn squared norms into the factors that bring the vectors into their discs."""
     for j in range(out.shape[2] - 2 * PAD):
@@ -46,14 +43,14 @@ def to_scale(out: Any, p: int, slot: int, radius: Any, rp: int, ri: int) -> None
         out[p, slot, j + PAD] = r / np.sqrt(max(square, TINY)) if square > r * r else ONE
 
 
-@_line
+@part
 def shrink(q: Any, d: int, p: int, row: int, scale: Any, slot: int) -> None:
     """Multiply the dual component by the factors."""
     for j in range(scale.shape[2] - 2 * PAD):
         q[d, p, row, j + PAD] *= scale[p, slot, j + PAD]
 
 
-@_line
+@part
 def clamp(q: Any, d: int, p: int, row: int, radius: Any, rp: int, ri: int) -> None:
     """Project the dual component onto its interval."""
     for j in range(radius.shape[2] - 2 * PAD):
@@ -61,7 +58,7 @@ def clamp(q: Any, d: int, p: int, row: int, radius: Any, rp: int, ri: int) -> No
         q[d, p, row, j + PAD] = min(max(q[d, p, row, j + PAD], -r), r)
 
 
-@_line
+@part
 def diverge(q: Any, p: int, row: int, above: int, out: Any, slot: int) -> None:
     """``out = -D^T q`` along the first and last axis."""
     last = q.shape[0] - 1
@@ -71,14 +68,14 @@ def diverge(q: Any, p: int, row: int, above: int, out: Any, slot: int) -> None:
         )
 
 
-@_line
+@part
 def add_component(q: Any, p: int, row: int, sign: float, out: Any, slot: int) -> None:
     """Add the dual component along the middle axis, with a sign, to ``out``."""
     for j in range(out.shape[2] - 2 * PAD):
         out[p, slot, j + PAD] += sign * q[1, p, row, j + PAD]
 
 
-@_line
+@part
 def descend(
     x: Any, new: int, p: int, line: int, div: Any, slot: int, b: Any,
     keep: float, move: float, lower: float, upper: float,
@@ -108,9 +105,9 @@ def _advance_volume(  # noqa: PLR0912
         new = (parity + step) % 2
         sigma, theta, keep, move = steps[step, 0], steps[step, 1], steps[step, 2], steps[step, 3]
         if bands > 1:
-            for p in numba.prange(bands):
+            for p in prange(bands):
                 refresh(x, q, p, first_rows, rows, 1, channels, s)
-        for p in numba.prange(bands):
+        for p in prange(bands):
             # Scratch: 0 the factors, 1 the divergence, 2 to 4 the extrapolated iterate here, beside, below.
             for line in range(rows[p] * s):
                 i, k = line // s, line % s

@@ -21,9 +21,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import prange
-
-from wellposed.kernels._compile import inline, kernel
+from wellposed.kernels._compile import inline, kernel, prange
 
 BORDER = 2
 

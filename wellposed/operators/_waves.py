@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-import numba
 import numpy as np
 
 from wellposed.kernels import waves as kernels
+from wellposed.kernels._compile import threads
 
 if TYPE_CHECKING:
     from wellposed.operators.waveform import AcousticWaves
@@ -30,7 +30,7 @@ class Run:
         self.waves = waves
         self.velocity = velocity
         self.dtype = velocity.dtype
-        self.threads = int(numba.get_num_threads())
+        self.threads = threads()
         shots, _, times = waves.range_shape
         # The least memory is used where `isqrt` steps are repeated at a time; half as many are quicker.
         even = math.isqrt(2 * times * shots // min(self.threads, shots))

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
+import sys
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.linalg
-import scipy.sparse
-from scipy.sparse.linalg import LinearOperator as ScipyOperator
-from scipy.sparse.linalg import aslinearoperator
 
 from wellposed import arrays
 from wellposed.arrays import Array
 from wellposed.operators._base import LinearOperator, Shape, as_shape
 from wellposed.operators._host import HostOperator
+
+if TYPE_CHECKING:
+    from scipy.sparse.linalg import LinearOperator as ScipyOperator
+
+# SciPy's parts take longer to import than this package: each is imported where it is used.
 
 DECOMPOSE_BELOW = 1024
 """Smaller side of a dense matrix up to which its singular value decomposition is computed."""
@@ -98,6 +100,8 @@ class SparseMatrix(HostOperator):
     """A SciPy sparse matrix in host memory; see `Matrix`."""
 
     def __init__(self, matrix: Any, domain_shape: Any = None, range_shape: Any = None):
+        import scipy.sparse
+
         super().__init__(*_matrix_shapes(matrix.shape, domain_shape, range_shape))
         self._transposed: bool = matrix.format == "csc"
         given = scipy.sparse.csc_array(matrix).T if self._transposed else scipy.sparse.csr_array(matrix)
@@ -168,15 +172,23 @@ def Matrix(matrix: Any, domain_shape: Any = None, range_shape: Any = None) -> De
     >>> A(np.array([1.0, 1.0])), A.T(np.array([1.0, 1.0]))
     (array([3., 1.]), array([1., 3.]))
     """
-    if scipy.sparse.issparse(matrix):
+    if _is_sparse(matrix):
         return SparseMatrix(matrix, domain_shape, range_shape)
     return DenseMatrix(matrix, domain_shape, range_shape)
+
+
+def _is_sparse(matrix: Any) -> bool:
+    """Whether this is a matrix of `scipy.sparse`, which whoever made it has imported."""
+    sparse = sys.modules.get("scipy.sparse")
+    return sparse is not None and bool(sparse.issparse(matrix))
 
 
 class FromScipy(HostOperator):
     """A SciPy linear operator on arrays of any shape; see `from_scipy`."""
 
     def __init__(self, operator: Any, domain_shape: Any = None, range_shape: Any = None):
+        from scipy.sparse.linalg import aslinearoperator
+
         self.wrapped = aslinearoperator(operator)
         super().__init__(*_matrix_shapes(self.wrapped.shape, domain_shape, range_shape))
         dtype = self.wrapped.dtype
@@ -227,6 +239,8 @@ def to_scipy(A: LinearOperator, dtype: Any = np.float64) -> ScipyOperator:
 
     A complex operator gets the complex dtype of the same precision.
     """
+    from scipy.sparse.linalg import LinearOperator as ScipyOperator
+
     kind = np.dtype(dtype)
     if A.complex_domain or A.complex_range:
         kind = np.result_type(kind, np.complex64)
@@ -282,6 +296,8 @@ def _matrix_shapes(shape: Any, domain_shape: Any, range_shape: Any) -> tuple[Sha
 def _largest_singular_value(matrix: np.ndarray) -> float:
     """By the Gram matrix of the shorter side, which takes a fraction of the time of a decomposition."""
     A = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
+    import scipy.linalg
+
     scale = float(np.max(np.abs(A)))
     if not 0 < scale < math.inf:
         return scale

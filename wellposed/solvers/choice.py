@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from wellposed.arrays import Array
 from wellposed.functionals._base import Functional
-from wellposed.functionals.calculus import Zero
-from wellposed.solvers import certificates, repair, smooth
+from wellposed.solvers import smooth
 from wellposed.solvers.admm import ADMM, InnerCG, Linearised
 from wellposed.solvers.coordinate.form import coordinate_form, starts_outside
 from wellposed.solvers.coordinate.working_set import WorkingSet
@@ -369,62 +368,36 @@ def choose(problem: Problem, solver: str, tol: float) -> tuple[Plan, Entry]:
     ValueError
         If there is no such solver, or it cannot minimise this objective: the reason, and those that can.
     """
-    reasons = {name: entry.refuses(problem) for name, entry in SOLVERS.items()}
-    able = [name for name, reason in reasons.items() if not reason]
     if solver == "auto":
-        fitting = [name for name in AUTOMATIC if name in able and not SOLVERS[name].yields(problem)]
-        if not fitting:
-            why = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+        name = next((name for name in AUTOMATIC if _taken(SOLVERS[name], problem)), "")
+        if not name:
+            why = "; ".join(f"{other}: {reason}" for other, reason in _reasons(problem).items())
             raise ValueError(f"no solver can minimise {problem.objective}. {why}")
-        name = fitting[0]
     elif solver not in SOLVERS:
         raise ValueError(f"unknown solver {solver!r}; choose 'auto' or one of {', '.join(SOLVERS)}")
-    elif reasons[solver]:
+    elif reason := SOLVERS[solver].refuses(problem):
+        able = [other for other, why in _reasons(problem).items() if not why]
         others = f"; these can: {', '.join(able)}" if able else ""
-        raise ValueError(f"solver {solver!r} cannot minimise {problem.objective}: {reasons[solver]}{others}")
+        raise ValueError(f"solver {solver!r} cannot minimise {problem.objective}: {reason}{others}")
     else:
         name = solver
     entry = SOLVERS[name]
-    rejected = tuple(
-        (other, reason or f"possible with solver={other!r}; {name} is preferred")
-        for other, reason in reasons.items()
-        if other != name
+    reason = entry.reason if solver == "auto" else "asked for by name"
+    return Plan(name, reason, tol, problem, entry, lambda: _rejected(problem, name)), entry
+
+
+def _taken(entry: Entry, problem: Problem) -> bool:
+    return not entry.refuses(problem) and not entry.yields(problem)
+
+
+def _reasons(problem: Problem) -> dict[str, str]:
+    """Why each solver cannot minimise this, ``""`` where it can."""
+    return {name: entry.refuses(problem) for name, entry in SOLVERS.items()}
+
+
+def _rejected(problem: Problem, taken: str) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        (other, reason or f"possible with solver={other!r}; {taken} is preferred")
+        for other, reason in _reasons(problem).items()
+        if other != taken
     )
-    plan = Plan(
-        solver=name,
-        reason=entry.reason if solver == "auto" else "asked for by name",
-        formula=str(problem.objective),
-        splitting=_splitting(problem),
-        steps=entry.steps(problem),
-        cost=_cost(problem),
-        memory=entry.copies(problem) * _itemsize(problem),
-        certificate=_certificate(problem),
-        tol=tol,
-        rejected=rejected,
-    )
-    return plan, entry
-
-
-def _itemsize(p: Problem) -> int:
-    return 4 if "32" in str(p.like.dtype) else 8
-
-
-def _splitting(p: Problem) -> tuple[str, ...]:
-    lines = [] if isinstance(p.simple, Zero) else [f"{p.simple} on x, by its proximal map"]
-    return (*lines, *(str(t) for t in p.terms))
-
-
-def _cost(p: Problem) -> str:
-    operators = [repr(t.K) for t in p.terms if t.K is not None]
-    if not operators:
-        return "elementwise work only"
-    return "one application and one adjoint each of " + ", ".join(operators)
-
-
-def _certificate(p: Problem) -> str:
-    if certificates.has_gap(p) and repair.is_known(p):
-        return "duality gap"
-    smooth_all = all(f.traits.smooth for f in _functionals(p))
-    if p.convex and smooth_all and certificates.strong_convexity(p) > 0:
-        return "strong convexity"
-    return "fixed-point residual"

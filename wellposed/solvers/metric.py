@@ -25,7 +25,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.fft import dctn
 
 from wellposed import arrays
 from wellposed.arrays import Array
@@ -135,6 +134,8 @@ class MetricFISTA:
         return State(x, Ax, x, Ax, tuple(vars(split).values()), 1.0, r1, r2, 1.0, SHRINK, math.inf)
 
     def _metric_inner(self, a: Array, b: Array) -> float:
+        from scipy.fft import dctn
+
         waves = dctn(a, norm="ortho")
         return arrays.inner(self._symbol * waves, waves if b is a else dctn(b, norm="ortho"))
 
