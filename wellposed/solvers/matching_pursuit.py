@@ -24,8 +24,9 @@ from wellposed.solvers.sequential_lasso import coordinate_descent, lasso_round
 
 Select = Literal["correlation", "lasso", "attention"]
 
-Rule = Callable[[Basis, np.ndarray], tuple[list[int], Certificate | None, bool]]
-"""From the correlations to the features, largest first, a certificate, and whether no others can be."""
+Rule = Callable[[Basis, np.ndarray, np.ndarray], tuple[list[int], Certificate | None, bool]]
+"""From correlations and bounds of their errors to features, largest first, a certificate, and whether no
+others can be selected."""
 
 
 @dataclass(frozen=True)
@@ -198,7 +199,7 @@ def _pursue(K: LinearOperator, b: Any, most: int, tol: float, rule: Rule) -> Pur
 
 def _round(basis: Basis, rule: Rule, most: int) -> PursuitRound | None:
     """Add features; ``None`` if there are none to add. Bars those that depend on the selected ones."""
-    pull = basis.correlations(basis.residual)
+    pull, doubt = basis.pull()
     while True:
         size = row_sizes(pull)
         j = int(np.argmax(size))
@@ -212,18 +213,18 @@ def _round(basis: Basis, rule: Rule, most: int) -> PursuitRound | None:
             return None
         top = float(size[j])
         size[j] = 0.0
-        features, certificate, proven = rule(basis, pull)
+        features, certificate, proven = rule(basis, pull, doubt)
         added = [k for k in features if len(basis.support) < most and basis.add(k)]
         if added:
             return PursuitRound(tuple(added), 1 - float(size.max()) / top, certificate, proven)
         pull[basis.barred] = 0.0
 
 
-def _largest(basis: Basis, pull: np.ndarray) -> tuple[list[int], None, bool]:
+def _largest(basis: Basis, pull: np.ndarray, doubt: np.ndarray) -> tuple[list[int], None, bool]:
     """The rule of the largest correlation; proven if rounding could not change it."""
     size = row_sizes(pull)
     j = int(np.argmax(size))
-    reach = size + basis.rounding(basis.norms[-1], len(basis.residual))
+    reach = size + doubt + basis.rounding(basis.norms[-1], len(basis.residual))
     lowest = 2 * size[j] - reach[j]
     reach[j] = 0.0
     return [j], None, bool(reach.max() < lowest)

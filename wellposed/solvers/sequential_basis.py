@@ -12,6 +12,7 @@ from scipy.linalg import solve_triangular
 from wellposed import arrays
 from wellposed.operators._base import LinearOperator
 from wellposed.operators.matrices import DenseMatrix, SparseMatrix
+from wellposed.solvers.sequential_products import AHEAD, DRIFT, Products
 from wellposed.solvers.thin_qr import ThinQR
 
 DEPENDENT = 1e-10
@@ -45,6 +46,8 @@ class Basis:
         self.norms = [float(np.linalg.norm(targets))]
         self._qr = ThinQR(capacity, np.zeros(len(targets)))
         self._along = np.zeros((capacity, targets.shape[1]))
+        self._products: Products | None = None
+        self._tracks = Products.pay(K, capacity)
 
     # --- products ---------------------------------------------------------------------------------
 
@@ -53,6 +56,38 @@ class Basis:
         found = np.stack([self._adjoint(r) for r in rest.T], axis=1)
         found[self.barred] = 0.0
         return found
+
+    def pull(self) -> tuple[np.ndarray, np.ndarray]:
+        """Correlations with the residual, and bounds of their errors; 0 for those that are computed anew."""
+        if not self._tracks:
+            return self.correlations(self.residual), np.zeros(self.K.shape[1])
+        if self._products is None:
+            start, capacity = self.correlations(self.residual), len(self._along)
+            self._products = Products(self.K.matrix, self.lengths, start, capacity)  # type: ignore[attr-defined]
+        found = self._resolved(self._products)
+        if found is None:
+            self._products.refresh(self.correlations(self.residual))
+            self._tracks = self._products.useful
+            found = self._products.pull, np.zeros(self.K.shape[1])
+        # From what is usual to what is possible: rounding errors of all terms of a product of one sign.
+        return found[0].copy(), found[1] * (1 + len(self.residual) / ROUNDING)
+
+    def _resolved(self, products: Products) -> tuple[np.ndarray, np.ndarray] | None:
+        """The correlations with those that could be the largest computed anew; ``None`` if these are many."""
+        size, doubt = row_sizes(products.pull), products.doubt
+        j = int(np.argmax(size))
+        if doubt[j] > DRIFT * size[j]:
+            return None
+        doubt[self.barred] = 0.0
+        if products.drift == 0:
+            return products.pull, doubt
+        close = np.flatnonzero(size + doubt >= size[j] - doubt[j])
+        if len(close) > AHEAD:
+            return None
+        for i in close:
+            products.pull[i] = self.column(int(i)) @ self.residual
+            doubt[i] = 0.0
+        return products.pull, doubt
 
     def _adjoint(self, r: np.ndarray) -> np.ndarray:
         given = arrays.from_host(r.astype(self.kind).reshape(self.K.range_shape), self.like)
@@ -114,6 +149,8 @@ class Basis:
             self._along[: k + 1, t] += again
             self.residual[:, t] -= self._qr.combination(again)
         self.norms.append(float(np.linalg.norm(self.residual)))
+        if self._tracks and self._products is not None:
+            self._products.select(j, self.barred, self._qr.R[:, -1], self._along[k])
         return True
 
     def coefficients(self) -> np.ndarray:

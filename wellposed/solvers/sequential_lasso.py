@@ -32,7 +32,7 @@ Inner = Callable[[np.ndarray, np.ndarray, float, float], np.ndarray]
 
 
 def lasso_round(
-    basis: Basis, pull: np.ndarray, below: float, inner: Inner
+    basis: Basis, pull: np.ndarray, doubt: np.ndarray, below: float, inner: Inner
 ) -> tuple[list[int], Certificate, bool]:
     """The features that are active, the largest first, the gap, and whether no other can be.
 
@@ -41,6 +41,8 @@ def lasso_round(
     basis : Basis
     pull : array of shape (features, count)
         Correlations with the residual.
+    doubt : array of shape (features,)
+        Bounds of their errors, 0 near the largest: not used, as the certificate computes its own.
     below : float
         The distance of the weight from the largest one, relative to it.
     inner : callable
