@@ -53,3 +53,41 @@ def test_projected_and_scaled_points_are_inside(name, dtype, y, weight):
         assert 0 <= scale <= 1
         assert math.isfinite(g._conjugate(scale * y))
         assert math.isfinite(g._conjugate(g.conjugate.prox(y, 0.7)))
+
+
+PROBABILITIES = np.array([[0.0, 1.0, 0.0], [0.2, 0.3, 0.5]])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@given(y=arrays(np.float32, (2, 3), elements=FINITE), weight=st.floats(1e-3, 1e3))
+def test_dual_points_of_classes_are_probabilities_less_the_data(dtype, y, weight):
+    b, w = PROBABILITIES.astype(dtype), np.array([0.0, 0.7], dtype)
+    y = y.astype(dtype)
+    for f in (wp.MultinomialLoss(None, b), weight * wp.MultinomialLoss(None, b, w)):
+        inside = f.project_dual(y)
+        assert inside.dtype == dtype
+        assert math.isfinite(f._conjugate(inside))
+        assert np.array_equal(f.project_dual(inside), inside)
+        slope = f.gradient(y / 1e3)
+        assert math.isfinite(f._conjugate(slope))
+        for z in (y, 3 * slope, -slope):
+            assert 0 <= f.dual_scale(z) <= 1
+            assert math.isfinite(f._conjugate(f.dual_scale(z) * z))
+
+
+def test_the_conjugate_of_the_cross_entropy_is_the_supremum(rng):
+    from scipy.optimize import minimize
+
+    f = wp.MultinomialLoss(None, PROBABILITIES, np.array([0.4, 2.0]))
+    for _ in range(5):
+        y = f.gradient(rng.normal(size=(2, 3)))
+        found = minimize(lambda u, y=y: f(u.reshape(2, 3)) - u @ y.reshape(-1), np.zeros(6), tol=1e-12)
+        assert f._conjugate(y) == pytest.approx(-found.fun, abs=1e-9)
+    assert f._conjugate(y + 0.01) == math.inf
+    assert f._conjugate(y + np.array([1.0, -1.0, 0.0])) == math.inf
+    # Along the ray the scale is the largest one, if a row has probabilities to spare.
+    far = 10 * y
+    s = f.dual_scale(far)
+    assert 0 < s < 1
+    assert math.isfinite(f._conjugate(s * far))
+    assert f._conjugate(1.001 * s * far) == math.inf

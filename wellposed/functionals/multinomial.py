@@ -16,6 +16,9 @@ from wellposed.functionals.norms import extent
 from wellposed.functionals.parameter import Parameter, current, summed
 from wellposed.operators._base import LinearOperator
 
+ROUNDING = 16.0
+"""Rounding errors, in units of the precision, that probabilities of a dual point may have."""
+
 
 @dataclass(frozen=True, eq=False)
 class MultinomialLoss(DataFit):
@@ -42,7 +45,8 @@ class MultinomialLoss(DataFit):
     Notes
     -----
     The gradient of the loss is :math:`w (p - b)` with the softmax ``p`` of the scores, of Lipschitz constant
-    :math:`\max w / 2`; that of the Hessian is :math:`\sqrt{2/27}\, \max w`.
+    :math:`\max w / 2`; that of the Hessian is :math:`\sqrt{2/27}\, \max w`. The conjugate is
+    :math:`\sum_i w_i \sum_c p_{ic} \log p_{ic}` with :math:`p = b + y / w`, whose rows must be probabilities.
 
     Examples
     --------
@@ -71,7 +75,7 @@ class MultinomialLoss(DataFit):
         return 1.0 if self.weights is None else self._w(like)[..., None]
 
     def _loss_traits(self) -> Traits:
-        return Traits(lipschitz=0.5 * extent(self.weights)[1], prox=False, conjugate=False)
+        return Traits(lipschitz=0.5 * extent(self.weights)[1], prox=False)
 
     def _losses(self, u: Array) -> Array:
         """The loss of each sample."""
@@ -91,6 +95,49 @@ class MultinomialLoss(DataFit):
         p = softmax(x)
         mean = arrays.namespace(x).sum(p * v, axis=-1, keepdims=True)
         return self._each(x) * (p * (v - mean))
+
+    # --- the conjugate: rows of p = b + y / w are probabilities ----------------------------------
+
+    def _probabilities_at(self, y: Array) -> tuple[Array, Array]:
+        """``p = b + y / w`` (``b`` where ``w`` is 0), and whether each row of ``y`` is in the domain."""
+        xp = arrays.namespace(y, self.b)
+        w = self._each(y) + xp.zeros_like(y)
+        p = self.b + xp.where(w > 0, y / xp.where(w > 0, w, xp.ones_like(w)), 0.0 * y)
+        room = ROUNDING * arrays.epsilon(y)
+        balanced = xp.abs(xp.sum(p - self.b, axis=-1)) <= room * p.shape[-1]
+        inside = balanced & xp.all(p >= -room, axis=-1) & xp.all((w > 0) | (y == 0), axis=-1)
+        return p, inside
+
+    def _conjugate(self, y: Array) -> float:
+        xp = arrays.namespace(y, self.b)
+        p, inside = self._probabilities_at(y)
+        if not bool(xp.all(inside)):
+            return math.inf
+        p = xp.clip(p, 0.0, None)
+        logs = p * xp.log(xp.where(p > 0, p, xp.ones_like(p)))
+        return arrays.total(self._each(y) * logs)
+
+    def project_dual(self, y: Array) -> Array:
+        """Rows outside become those of the nearest probabilities, up to a factor."""
+        xp = arrays.namespace(y, self.b)
+        p, inside = self._probabilities_at(y)
+        kept = xp.clip(p, 0.0, None)
+        sums = xp.sum(kept, axis=-1, keepdims=True)
+        kept = xp.where(sums > 0, kept / xp.where(sums > 0, sums, xp.ones_like(sums)), self.b)
+        return xp.where(inside[..., None], y, self._each(y) * (kept - self.b))
+
+    def dual_scale(self, y: Array) -> float:
+        xp = arrays.namespace(y, self.b)
+        if bool(xp.all(self._probabilities_at(y)[1])):
+            return 1.0
+        room = ROUNDING * arrays.epsilon(y) * y.shape[-1]
+        size = xp.sum(xp.abs(y), axis=-1)
+        if bool(xp.any(xp.abs(xp.sum(y, axis=-1)) > room * size)):
+            return 0.0
+        limit = self._each(y) * self.b
+        low = y < -limit
+        ratios = xp.where(low, limit / xp.where(low, -y, xp.ones_like(y)), xp.ones_like(y))
+        return float(xp.min(ratios)) * (1 - 4 * arrays.epsilon(y))
 
     def _loss_parameter_product(self, u: Array, w: Array) -> dict[str, Any]:
         if not isinstance(self.weights, Parameter):

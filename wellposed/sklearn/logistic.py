@@ -16,7 +16,7 @@ from wellposed.functionals.datafits import DataFit
 from wellposed.functionals.elastic_net import ElasticNet
 from wellposed.functionals.logistic import LogisticLoss
 from wellposed.functionals.multinomial import MultinomialLoss
-from wellposed.functionals.norms import L1
+from wellposed.functionals.norms import L1, SquaredL2
 from wellposed.functionals.objective import Objective
 from wellposed.operators._base import LinearOperator
 from wellposed.operators.matrices import Matrix
@@ -48,8 +48,8 @@ class SparseLogisticRegression(ClassifierMixin, LinearModel):  # type: ignore[mi
     coef_ : array of shape (1, n_features), or (n_classes, n_features) for more than two classes
     intercept_ : array of shape (1,) or (n_classes,)
     n_iter_, dual_gap_, certificate_
-        As for `Lasso`. For more than two classes the certificate is a residual, which is no bound, and
-        ``dual_gap_`` is NaN.
+        As for `Lasso`. (For more than two classes and an elastic net with a free intercept the certificate is a
+        residual, which is no bound, and ``dual_gap_`` is NaN.)
 
     Examples
     --------
@@ -189,9 +189,11 @@ class SparseLogisticRegression(ClassifierMixin, LinearModel):  # type: ignore[mi
         penalty = self._penalty(features)
         if not self.fit_intercept:
             return penalty
-        if isinstance(penalty, ElasticNet):
-            raise ValueError("more than two classes need l1_ratio=1 or fit_intercept=False")
-        return L1(np.append(np.ones(features, dtype), dtype.type(0))[:, None])
+        seen = np.append(np.ones(features, dtype), dtype.type(0))[:, None]
+        if not isinstance(penalty, ElasticNet):
+            return L1(seen)
+        l1, l2 = penalty._weights
+        return Objective.of(*([l1 * L1(seen)] if l1 > 0 else []), l2 * SquaredL2(seen))
 
     def _keep(self, x: np.ndarray, intercept: float) -> None:
         if x.ndim == 1:

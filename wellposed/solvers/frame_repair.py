@@ -9,9 +9,10 @@ often do, ``q`` must be 0 there; with ``S`` the others, the residual is spread o
 
 by conjugate gradients in double precision, with :math:`\alpha_j = 1/\|K_j\|^2`.
 
-Where L1 acts on the variable itself (synthesis), :math:`\sum_j K_j^* y_j` must vanish at the entries of
-weight 0: with ``Z`` these, :math:`Z (\sum_j \alpha_j K_j^* K_j) Z z = Z \sum_j K_j^* y_j` and again
-:math:`y_j \leftarrow y_j - \alpha_j K_j z`.
+Where L1 acts on the variable itself (synthesis, or a regression in which some coefficients are free),
+:math:`\sum_j K_j^* y_j` must vanish at the entries of weight 0: with ``Z`` these and :math:`H_j`
+the Hessian of a smooth term at the iterate, :math:`Z (\sum_j K_j^* H_j K_j) Z z = Z \sum_j K_j^* y_j` and
+:math:`y_j \leftarrow y_j - H_j K_j z`, which is Newton's step.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from wellposed import arrays
 from wellposed.arrays import Array
 from wellposed.functionals._base import Functional
 from wellposed.functionals.calculus import peel
+from wellposed.functionals.groups import Grouped
 from wellposed.functionals.norms import L1
 from wellposed.solvers.problem import Problem, Term
 
@@ -35,6 +37,12 @@ MAX_STEPS = 500
 ACCURACY = 1e-8
 """Norm of what is left of the residual, over the residual's own."""
 
+NOISE = 64.0
+"""Rounding errors, in units of the precision, that a residual may be made of."""
+
+WORSE = 1e8
+"""Conjugate gradients end when the squared residual has grown by this from its least."""
+
 
 def onto_constraint(problem: Problem, y: Duals, m: Array, place: int) -> list[Array] | None:
     """The dual point, of which the part at ``place`` belongs to the frame, moved onto the constraint.
@@ -42,7 +50,7 @@ def onto_constraint(problem: Problem, y: Duals, m: Array, place: int) -> list[Ar
     ``None`` where the system could not be solved.
     """
     frame = problem.terms[place]
-    kept = _penalised(frame.f)
+    kept = penalised(frame.f, y[place])
     if kept is None:
         moved = list(y)
         moved[place] = y[place] - frame.forward(m + _pulled(problem.terms, y))
@@ -62,34 +70,42 @@ def onto_constraint(problem: Problem, y: Duals, m: Array, place: int) -> list[Ar
         return steps
 
     start = m + _pulled(problem.terms, dual)
-    z, solved = _conjugate_gradients(lambda z: _pulled(problem.terms, push(z)), start)
+    z, solved = conjugate_gradients(lambda z: _pulled(problem.terms, push(z)), start)
     return _moved(y, dual, push(z)) if solved else None
 
 
-def without_free_entries(problem: Problem, y: Duals) -> tuple[tuple[Array, ...], Array] | None:
+def without_free_entries(
+    problem: Problem, y: Duals, x: Array | None
+) -> tuple[tuple[Array, ...], Array] | None:
     """The dual point moved so that its pull vanishes where the simple part has weight 0, and minus its pull.
 
-    ``None`` where the simple part is not L1 with such entries, or the system could not be solved.
+    ``None`` where the simple part has no such entries, or the system could not be solved.
     """
-    kept = _penalised(problem.simple)
-    if kept is None:
+    kept = penalised(problem.simple, problem.like)
+    if kept is None or x is None:
         return None
-    dual = _double(y)
+    xp, dual = arrays.namespace(problem.like), _double(y)
+    at = xp.astype(x, xp.float64)
     start = _pulled(problem.terms, dual)
-    only = arrays.as_namespace(kept, start, "weights")
+    only = arrays.as_namespace(kept, start, "weights") + 0.0 * start
     free = 1 - only
-    shares = [_share(t) for t in problem.terms]
+    weigh = [curved(t, at) if t.f.traits.smooth and t.f.traits.conjugate else None for t in problem.terms]
 
-    def push(z: Array) -> list[Array]:
-        return [
-            share * t.forward(z) if share else None for t, share in zip(problem.terms, shares, strict=True)
-        ]
+    def push(z: Array) -> list[Array | None]:
+        return [None if h is None else h(t.forward(z)) for t, h in zip(problem.terms, weigh, strict=True)]
 
-    z, solved = _conjugate_gradients(lambda z: free * _pulled(problem.terms, push(z)), free * start)
+    noise = NOISE * arrays.epsilon(problem.like) * arrays.norm(start)
+    z, solved = conjugate_gradients(lambda z: free * _pulled(problem.terms, push(z)), free * start, noise)
     if not solved:
         return None
     moved = tuple(_moved(y, dual, push(z)))
     return moved, -only * _pulled(problem.terms, moved)
+
+
+def curved(t: Term, x: Array) -> Callable[[Array], Array]:
+    """The Hessian of a smooth term with respect to ``K x``, at ``x``."""
+    at = t.forward(x)
+    return lambda v: t.f.hessian_product(at, v) + 0.0 * v
 
 
 def _pulled(terms: tuple[Term, ...], parts: Sequence[Array | None]) -> Array:
@@ -106,19 +122,25 @@ def _double(y: Duals) -> list[Array]:
     ]
 
 
-def _moved(y: Duals, dual: list[Array], steps: list[Array]) -> list[Array]:
+def _moved(y: Duals, dual: list[Array], steps: Sequence[Array | None]) -> list[Array]:
     """The dual variables minus their steps, in the precision of ``y``."""
     moved = [v if step is None else v - step for v, step in zip(dual, steps, strict=True)]
     return [arrays.namespace(v).astype(v, old.dtype) for v, old in zip(moved, y, strict=True)]
 
 
-def _conjugate_gradients(apply: Callable[[Array], Array], r: Array) -> tuple[Array, bool]:
-    """The solution of a symmetric system, and whether it is accurate."""
+def conjugate_gradients(
+    apply: Callable[[Array], Array], r: Array, noise: float = 0.0, steps: int = MAX_STEPS
+) -> tuple[Array, bool]:
+    """The solution of a symmetric system, and whether it is accurate to `ACCURACY`, or to ``noise``.
+
+    Noise in ``r`` along the kernel of the system cannot be reached: the best point on the way is taken.
+    """
     x, z, left = r, 0.0 * r, arrays.inner(r, r)
     goal = ACCURACY**2 * left
-    for _ in range(MAX_STEPS):
-        if left <= goal:
-            return z, True
+    best, least = z, left
+    for _ in range(steps):
+        if left <= goal or left > WORSE * least:
+            break
         image = apply(x)
         curvature = arrays.inner(x, image)
         if curvature <= 0.0:
@@ -127,18 +149,24 @@ def _conjugate_gradients(apply: Callable[[Array], Array], r: Array) -> tuple[Arr
         z, r = z + step * x, r - step * image
         left, before = arrays.inner(r, r), left
         x = r + (left / before) * x
-    return z, left <= goal
+        if left < least:
+            best, least = z, left
+    return best, least <= max(goal, noise**2)
 
 
-def _penalised(f: Functional) -> Array | None:
-    """1 for coefficients with a positive weight and 0 for the others; ``None`` where there are no others."""
-    _, norm = peel(f)
-    if not isinstance(norm, L1) or norm.weights is None:
+def penalised(f: Functional, like: Array) -> Array | None:
+    """1 for entries with a penalty and 0 for those without; ``None`` unless there are some of both.
+
+    L1 gives entries the weight 0, a penalty of groups leaves entries out, or gives a group the weight 0.
+    """
+    norm = peel(f)[1]
+    if not (isinstance(norm, Grouped) or (isinstance(norm, L1) and norm.weights is not None)):
         return None
-    xp = arrays.namespace(norm.weights)
-    if not bool(xp.any(norm.weights == 0)):
+    if not norm.traits.conjugate:
         return None
-    return xp.astype(norm.weights > 0, norm.weights.dtype)
+    xp = arrays.namespace(like)
+    kept = norm.project_dual(xp.ones_like(like)) != 0
+    return xp.astype(kept, like.dtype) if bool(xp.any(kept)) and not bool(xp.all(kept)) else None
 
 
 def _share(t: Term) -> float:

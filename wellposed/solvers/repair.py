@@ -12,7 +12,8 @@ in applications of ``A``:
 The bound loses :math:`(1 - s)` of the dual value, so before that ``q`` is brought nearer to its balls
 by Douglas-Rachford steps between them and the affine set of (2). All of this runs in double precision.
 
-For a data fit plus a norm behind a graph Laplacian see `normal_repair`.
+For a data fit plus a norm behind a graph Laplacian see `normal_repair`, behind another matrix `edge_repair`,
+and for coefficients without a penalty `frame_repair`.
 
 For a constraint ``x >= 0`` and a data fit :math:`\tfrac12 \|A x - b\|^2` with entries of ``A`` at
 least 0, any minimiser has :math:`c^T x^* \le M` with ``c`` the column sums and
@@ -38,6 +39,7 @@ from wellposed.functionals.indicators import NonNegative
 from wellposed.operators._fft import filter_cosines
 from wellposed.operators.calculus import laplacian_symbol
 from wellposed.solvers import frame_repair
+from wellposed.solvers.edge_repair import EdgeForm, edge_form, onto_constraint
 from wellposed.solvers.normal_repair import (
     ALMOST,
     BEST,
@@ -87,7 +89,9 @@ def is_known(problem: Problem) -> bool:
         return any(t.K is problem.image_part and t.f.traits.quadratic for t in problem.terms)
     if isinstance(tv_form(problem), TVForm) or _isometry(problem) is not None or not problem.terms:
         return True
-    if normal_form(problem) is not None:
+    if normal_form(problem) is not None or edge_form(problem) is not None:
+        return True
+    if frame_repair.penalised(problem.simple, problem.like) is not None:
         return True
     return isinstance(problem.simple, NonNegative) and all(_lowest(t) is not None for t in problem.terms)
 
@@ -106,13 +110,17 @@ def repaired_bound(
         p, q = y[form.data_index], y[form.tv_index]
         repair = Repair(problem, form)
         repaired = repair.run(p, q, problem.simple.project_dual(w), objective, wanted)
-        return repaired.bound, repaired.note, repair.in_order(repaired)
+        if math.isfinite(repaired.bound) or x is None or (edges := edge_form(problem)) is None:
+            return repaired.bound, repaired.note, repair.in_order(repaired)
+        return _edge_bound(problem, edges, y, w, x, wanted)
     if (normal := normal_form(problem)) is not None:
         return _normal_bound(problem, normal, objective, y, wanted, x)
     if (tight := _isometry(problem)) is not None:
         return _isometry_bound(problem, y, problem.simple.project_dual(w), tight)
-    if (freed := frame_repair.without_free_entries(problem, y)) is not None:
+    if (freed := frame_repair.without_free_entries(problem, y, x)) is not None:
         return _freed_bound(problem, *freed)
+    if x is not None and (edges := edge_form(problem)) is not None:
+        return _edge_bound(problem, edges, y, w, x, wanted)
     mass = _mass_bound(problem, objective, y, w)
     if mass is not None:
         return mass, "minimisers have bounded mass, since A and x are nonnegative", y
@@ -401,6 +409,28 @@ def _freed_bound(problem: Problem, y: tuple[Array, ...], w: Array) -> tuple[floa
     if math.inf in values:
         return -math.inf, "the dual point could not be made feasible", y
     return -math.fsum(values), f"dual point balanced where weights are 0, scaled by {scale:.6g}", point
+
+
+# --- a norm of differences along edges --------------------------------------------------------------
+
+
+def _edge_bound(
+    problem: Problem, form: EdgeForm, y: tuple[Array, ...], w: Array, x: Array, wanted: float
+) -> tuple[float, str, tuple[Array, ...]]:
+    """The point is moved onto the constraint (`edge_repair`), then scaled."""
+    m = problem.simple.project_dual(w)
+    dual = onto_constraint(problem, form, y, m, x, wanted)
+    if dual is None and problem.simple.traits.homogeneous:
+        # Where loss and norm do not see a constant, as of all classes, no other part can be balanced.
+        m = 0.0 * m
+        dual = onto_constraint(problem, form, y, m, x, wanted)
+    if dual is None:
+        return -math.inf, "the dual point could not be made feasible", y
+    p, q = form.in_order(*dual)
+    limit = min(form.norm.f.dual_scale(q), form.data.f.dual_scale(p))
+    scale, bound = best_scale(form.data.f, form.norm.f, problem.simple, (p, q, m), limit)
+    point = tuple(scale * v for v in dual)
+    return bound, f"dual point made feasible by conjugate gradients, scaled by {scale:.6g}", point
 
 
 # --- nonnegative data fit ---------------------------------------------------------------------------
