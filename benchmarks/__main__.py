@@ -24,6 +24,7 @@ NAMES = {
     "shearlets": "Shearlets",
     "proximal_maps": "Proximal maps",
     "lasso": "Sparse regression",
+    "pursuit": "Matching pursuit",
     "path": "Regularisation paths",
     "learning": "Learning parameters",
 }
