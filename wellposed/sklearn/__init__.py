@@ -22,6 +22,7 @@ from wellposed.sklearn.cross_validated import (
 from wellposed.sklearn.generalised import HuberRegressor, PoissonRegressor
 from wellposed.sklearn.linear import ElasticNet, GroupLasso, Lasso, SparseGroupLasso
 from wellposed.sklearn.logistic import SparseLogisticRegression
+from wellposed.sklearn.pursuit import OrthogonalMatchingPursuit
 
 if TYPE_CHECKING:
     from wellposed.sklearn.transports import GroupLassoTransport, SumOfNormsTransport
@@ -36,6 +37,7 @@ __all__ = [
     "HuberRegressorCV",
     "Lasso",
     "LassoCV",
+    "OrthogonalMatchingPursuit",
     "PoissonRegressor",
     "PoissonRegressorCV",
     "SparseGroupLasso",
