@@ -1,5 +1,6 @@
 """Ready-made problems: data, operator, ground truth and noise level; phantoms and metrics."""
 
+from wellposed.problems.displacement import SparseShift, sparse_shift
 from wellposed.problems.experts import ExpertMixture, expert_mixture
 from wellposed.problems.imaging import (
     ImagingProblem,
@@ -36,6 +37,7 @@ __all__ = [
     "Ratings",
     "RelatedTasks",
     "SparseClassification",
+    "SparseShift",
     "WaveformProblem",
     "class_clouds",
     "colour_transfer",
@@ -51,5 +53,6 @@ __all__ = [
     "related_tasks",
     "rotated_moons",
     "sparse_classification",
+    "sparse_shift",
     "waveform_inversion",
 ]

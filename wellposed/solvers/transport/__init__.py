@@ -8,6 +8,8 @@ from wellposed.solvers.transport.blocks import recovery_bound
 from wellposed.solvers.transport.certify import verify
 from wellposed.solvers.transport.data import squared_distances
 from wellposed.solvers.transport.displacement import ElasticMap, elastic_map
+from wellposed.solvers.transport.displacement_neural import NeuralMap, NeuralMapRecord, neural_map
+from wellposed.solvers.transport.displacement_weight import AnnealedWeight, DimensionTarget
 from wellposed.solvers.transport.divergence import SinkhornDivergence, sinkhorn_divergence
 from wellposed.solvers.transport.entropic import entropic
 from wellposed.solvers.transport.exact import exact
@@ -24,8 +26,12 @@ from wellposed.solvers.transport.sum_of_norms import sum_of_norms
 from wellposed.solvers.transport.weights import class_weights, gaussian_weights
 
 __all__ = [
+    "AnnealedWeight",
+    "DimensionTarget",
     "ElasticMap",
     "InverseResult",
+    "NeuralMap",
+    "NeuralMapRecord",
     "SinkhornDivergence",
     "Sparsistency",
     "TransportRecord",
@@ -41,6 +47,7 @@ __all__ = [
     "group_lasso",
     "inverse",
     "inverse_gaussian",
+    "neural_map",
     "quadratic",
     "recovery_bound",
     "round_plan",
