@@ -90,7 +90,8 @@ def test_a_run_in_two_parts_is_the_same(rng: np.random.Generator, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    "change", [{"eps": 0.0}, {"relative": 1.0}, {"kept": -1}, {"max_failures": 1.5}, {"longest": -1.0}]
+    "change",
+    [{"eps": 0.0}, {"relative": 1.0}, {"gain": 1.0}, {"kept": -1}, {"max_failures": 1.5}, {"longest": -1.0}],
 )
 def test_bad_options(change: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(change))):
@@ -100,3 +101,28 @@ def test_bad_options(change: dict[str, Any]) -> None:
 def test_options_are_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         QuasiNewton().eps = 1.0  # type: ignore[misc]
+
+
+def test_a_run_settles_where_steps_gain_nothing_worth_having() -> None:
+    toy = toys.quadratic(centred=True)
+    best = scipy.optimize.minimize(toy.exact, toy.theta, jac=toy.gradient, method="BFGS").fun
+    settled, on = (learned(toy, max_iter=60, gain=gain) for gain in (1e-4, 0.0))
+    assert settled.status == "settled"
+    assert settled.history[-1].work < on.history[-1].work
+    assert toy.exact(vector(settled)) <= best + 1e-2 * abs(best)
+
+
+def test_single_precision_ends_where_rounding_hides_the_accuracy(rng: np.random.Generator) -> None:
+    """A gradient of 1e-4 times the accuracy cannot be had, and is not sought for long."""
+    A = wp.operators.Convolution(wp.operators.gaussian_kernel(1.0), (32, 32), boundary="reflect")
+    truth = np.kron(rng.random((4, 4)), np.ones((8, 8)))
+    work = {}
+    for dtype in (np.float64, np.float32):
+        b = (A(truth) + 0.01 * np.random.default_rng(0).standard_normal((32, 32))).astype(dtype)
+        weight = wp.Parameter("weight", 1e-4)
+        lower = wp.LeastSquares(A, b) + weight * wp.SmoothedTotalVariation(0.1) + 1e-4 * wp.SquaredL2()
+        result = wp.learn(lower, wp.SquaredError(truth.astype(dtype)), method="quasi-newton", progress=False)
+        assert result.status in ("settled", "stalled")
+        work[dtype] = result.history[-1].work, result.loss
+    assert work[np.float32][0] < 3 * work[np.float64][0]
+    assert work[np.float32][1] == pytest.approx(work[np.float64][1], rel=1e-3)

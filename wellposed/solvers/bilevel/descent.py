@@ -27,6 +27,9 @@ Gradient = Callable[[Array], Array]
 PATIENCE = 20
 """Characteristic times ``sqrt(L/mu)`` without a new least residual, after which rounding is to blame."""
 
+PATIENCE_IN_NOISE = 2
+"""The same where the residual is as small as rounding errors may be, and falls by less than a tenth."""
+
 
 @dataclass(frozen=True)
 class Descent:
@@ -54,15 +57,25 @@ def momentum(L: float, mu: float) -> float:
 
 
 def descend(
-    gradient: Gradient, x: Array, tol: float, max_iter: int, L: float, mu: float, accelerated: bool = True
+    gradient: Gradient,
+    x: Array,
+    tol: float,
+    max_iter: int,
+    L: float,
+    mu: float,
+    accelerated: bool = True,
+    noise: Callable[[Array], float] = lambda x: 0.0,
 ) -> Descent:
-    """Run until ``||grad|| <= tol``; ``mu = 0`` gives no momentum."""
+    """Run until ``||grad|| <= tol``; ``mu = 0`` gives no momentum.
+
+    ``noise`` tells how far rounding may put the gradient off.
+    """
     tau, beta = 1 / L, momentum(L, mu) if accelerated and mu > 0 else 0.0
-    patience = (
-        100 + PATIENCE * math.ceil(math.sqrt(L / mu) if accelerated else L / mu) if mu > 0 else max_iter
-    )
+    time = math.ceil(math.sqrt(L / mu) if accelerated else L / mu) if mu > 0 else max_iter
+    patience, in_noise = 100 + PATIENCE * time, 100 + PATIENCE_IN_NOISE * time
     z, x_old = x, x
     best, best_at, best_z = math.inf, 0, x
+    marked, marked_at = math.inf, 0
     k = 0
     while True:
         g = gradient(z)
@@ -73,6 +86,12 @@ def descend(
             return Descent(best_z, best, k, "failed")
         if size < best:
             best, best_at, best_z = size, k, z
+        if size < 0.9 * marked:
+            marked, marked_at = size, k
+        elif k - marked_at > in_noise:
+            if best <= noise(z):
+                return Descent(best_z, best, k, "stalled")
+            marked, marked_at = best, k
         if k >= max_iter or k - best_at > patience:
             return Descent(best_z, best, k, "max_iter" if k >= max_iter else "stalled")
         x_new = z - tau * g

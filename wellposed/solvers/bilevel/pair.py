@@ -304,7 +304,10 @@ def _minimise(at: LowerAt, x: Array, tol: float, how: Solves) -> Descent:
         if found.status == "stalled":
             return descent.newton(at.gradient, at.hessian, found, tol, how.max_lower)
         return found
-    return descent.descend(at.gradient, x, tol, how.max_lower, at.L, at.mu, how.solver == "accelerated")
+    accelerated = how.solver == "accelerated"
+    return descent.descend(
+        at.gradient, x, tol, how.max_lower, at.L, at.mu, accelerated, lambda z: _rounding(at, z)
+    )
 
 
 def _rounding(at: LowerAt, x: Array) -> float:

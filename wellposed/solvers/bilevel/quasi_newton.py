@@ -6,7 +6,9 @@ The direction is that of L-BFGS, built of the last hypergradients; a step is acc
 
 as computed at lower levels of accuracy ``eps``. That is no proof of a decrease, as MAID has one; instead
 the accuracy follows the progress: the next ``eps`` is such that the error of the loss is about a tenth of
-what the last step gained. J. Nocedal and S. J. Wright, Numerical Optimization, 2006, Algorithms 7.4 and 3.1.
+what the last step gained. A run has settled when a full step along a direction with curvature gains, or can
+be expected to gain, no more than a given share of the loss. J. Nocedal and S. J. Wright, Numerical
+Optimization, 2006, Algorithms 7.4 and 3.1.
 """
 
 from __future__ import annotations
@@ -55,6 +57,9 @@ class QuasiNewton:
         No entry of the vector moves by more in one step.
     decrease : float
         ``c``.
+    gain : float
+        Share of the loss whose gain is not worth a step; 0 goes on until rounding hides every gain. With
+        mini-batches, whose losses differ, take 0.
     kept : int
         Changes that are remembered.
     max_backtracking : int
@@ -69,6 +74,7 @@ class QuasiNewton:
     first: float = 1.0
     longest: float = 3.0
     decrease: float = 1e-4
+    gain: float = 1e-5
     kept: int = 10
     max_backtracking: int = 5
     max_failures: int = 10
@@ -78,6 +84,8 @@ class QuasiNewton:
             positive(getattr(self, name), name)
         for name in ("relative", "decrease"):
             positive(getattr(self, name), name, below=1.0)
+        if not 0 <= self.gain < 1:
+            raise ValueError(f"gain must be at least 0 and below 1, got {self.gain!r}")
         for name in ("kept", "max_backtracking", "max_failures"):
             if not isinstance(getattr(self, name), int) or getattr(self, name) < 0:
                 raise ValueError(f"{name} must be an integer of at least 0, got {getattr(self, name)!r}")
@@ -118,16 +126,25 @@ class QuasiNewton:
                 report.status = "converged"
                 return report
             self._remember(memory, state.t, slope.z)
-            found = self._search(training, state, memory, at, z)
+            d, negligible = self._direction(memory, z), self.gain * abs(at.value)
+            found = self._search(training, state, memory, at, z, d)
             if found is not None:
                 new, alpha = found
                 gained, size = at.value - new.value, max(s.size for s in at.solved)
                 memory.reach = 2 * memory.reach if alpha == 1.0 else memory.reach
-                memory.eps = max(self.floor, min(memory.eps, 0.1 * gained / max(size, self.floor)))
+                # Solves that rounding ends before their accuracy gain nothing from a finer one.
+                if new.complete:
+                    memory.eps = max(self.floor, min(memory.eps, 0.1 * gained / max(size, self.floor)))
                 state.t, state.x[:] = new.t, xs_of(new)
                 report.loss, report.step = new.value, alpha
+                if len(memory.steps) and alpha == 1.0 and gained <= negligible:
+                    report.status = "settled"
                 return report
-            if memory.eps <= self.floor:
+            # The quadratic model along d, whose curvature is that of the last steps.
+            if len(memory.steps) and -0.5 * float(z @ d) <= negligible:
+                report.status = "settled"
+                return report
+            if memory.eps <= self.floor or not at.complete:
                 break
             memory.eps = max(self.floor, 0.1 * memory.eps)
             memory.steps, memory.changes = memory.steps[:0], memory.changes[:0]
@@ -144,10 +161,15 @@ class QuasiNewton:
         memory.t, memory.z = t[np.newaxis].copy(), z[np.newaxis].copy()
 
     def _search(
-        self, training: Training, state: State, memory: Memory, at: Minimisers, z: np.ndarray
+        self,
+        training: Training,
+        state: State,
+        memory: Memory,
+        at: Minimisers,
+        z: np.ndarray,
+        d: np.ndarray,
     ) -> tuple[Minimisers, float] | None:
-        """The first halved step whose loss is low enough."""
-        d = self._direction(memory, z)
+        """The first halved step along ``d`` whose loss is low enough."""
         vector: Any = training.vector
         alpha = 1.0
         for _ in range(self.max_backtracking + 1):

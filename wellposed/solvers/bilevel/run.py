@@ -27,6 +27,7 @@ MESSAGES = {
     "max_work": "The limit on lower-level and linear iterations was reached.",
     "max_seconds": "The time was over.",
     "stalled": "No step is proven to decrease the loss: the accuracies are fixed, or rounding hides it.",
+    "settled": "The last step gained, or the next would gain, a negligible share of the loss.",
     "stopped": "The callback asked to stop.",
     "interrupted": "Interrupted; what was learned so far is returned.",
 }
