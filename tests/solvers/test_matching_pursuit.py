@@ -287,3 +287,26 @@ def test_wrong_rules_are_named() -> None:
             wp.orthogonal_matching_pursuit(X, y, select="lasso", below=below)
     with pytest.raises(ValueError, match="b has shape"):
         wp.orthogonal_matching_pursuit(X, np.zeros((40, 0)))
+
+
+@pytest.mark.parametrize("select", ["correlation", *RULES])
+def test_awkward_data_end_well(select: str) -> None:
+    X, y = problem(30, 50)
+    for factor in (1e150, 1e-150):
+        scaled = wp.orthogonal_matching_pursuit(factor * X, factor * y, 10, select=select)
+        assert scaled.support.tolist() == naive(X, y, 10)
+    assert wp.orthogonal_matching_pursuit(np.ones((30, 5)), y, select=select).support.tolist() == [0]
+    nothing = wp.orthogonal_matching_pursuit(np.zeros((30, 5)), y, select=select)
+    assert (nothing.status, nothing.rounds) == ("orthogonal", ())
+    whole = wp.orthogonal_matching_pursuit(X, y, select=select)
+    assert len(whole.support) == 30
+    np.testing.assert_allclose(X @ whole.x, y, atol=1e-10)
+
+
+@pytest.mark.parametrize("select", RULES)
+@pytest.mark.parametrize("below", [1e-8, 0.999])
+def test_weights_far_from_and_too_close_to_the_largest_end_too(select: str, below: float) -> None:
+    X, y = (a.astype(np.float32) for a in problem(30, 50))
+    found = wp.orthogonal_matching_pursuit(X, y, select=select, below=below)
+    assert len(found.support) == 30
+    assert sum(len(one.features) for one in found.rounds) == 30

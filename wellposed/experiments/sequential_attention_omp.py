@@ -479,7 +479,7 @@ def draw(pixels: dict[str, Any], rows: list[tuple[str, float, float]]) -> Figure
     ax.plot([0, 1], [0, 1], color="0.5", lw=1, label="guarantee")
     ax.set(xlabel="1 - exp(-m)", ylabel="part of the best value", title="matching pursuit, 3 of 12 features")
     ax.set(xlim=(0, 1.1 * max(row[2] for row in rows)), ylim=(0, 1.03))
-    ax.legend(loc=(0.37, 0.37), fontsize=8)
+    right.legend(loc="outside lower center", ncols=2, fontsize=8)
     return figure
 
 

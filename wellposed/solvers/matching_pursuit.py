@@ -214,7 +214,9 @@ def _round(basis: Basis, rule: Rule, most: int) -> PursuitRound | None:
         top = float(size[j])
         size[j] = 0.0
         features, certificate, proven = rule(basis, pull, doubt)
-        added = [k for k in features if len(basis.support) < most and basis.add(k)]
+        # A Lasso that ended with nothing has told nothing.
+        proven = proven and bool(features)
+        added = [k for k in features or [j] if len(basis.support) < most and basis.add(k)]
         if added:
             return PursuitRound(tuple(added), 1 - float(size.max()) / top, certificate, proven)
         pull[basis.barred] = 0.0

@@ -14,7 +14,11 @@ Hadamard product parametrization, 2017.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+
+from wellposed.solvers.sequential_basis import row_sizes
 
 START = 0.1
 """Attention at the start, relative to that of the largest feature at the end: 0 would be a saddle."""
@@ -35,20 +39,22 @@ def attention(G: np.ndarray, q: np.ndarray, weight: float, below: float) -> np.n
     from scipy.optimize import minimize
 
     count, targets = q.shape
-    # Balanced factors of the solution of the best feature alone set the scale of the variables.
-    pulls = np.linalg.norm(q, axis=1)
+    # In units in which the best feature alone has Gram matrix, correlation and solution of about 1.
+    pulls = row_sizes(q)
     best = int(np.argmax(pulls))
-    unit = float(np.sqrt((pulls[best] - weight) / G[best, best]))
-    value_scale = 1 / (weight * unit**2 * below)
+    top, curvature = float(pulls[best]), float(G[best, best])
+    G, q, weight = G / curvature, q / top, weight / top
+    unit = math.sqrt(max(1 - weight, float(np.finfo(np.float64).eps)))
+    factor = 1 / (weight * below)
 
     def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
         s, u = _factors(flat, count, targets)
         c = s * u
-        slope = unit**2 * (G @ c) - q
-        value = np.sum(c * (0.5 * unit**2 * (G @ c) - q)) + 0.5 * weight * (np.sum(s**2) + np.sum(u**2))
+        bent = 0.5 * unit**2 * (G @ c)
+        slope = 2 * bent - q
+        value = np.sum(c * (bent - q)) + 0.5 * weight * (np.sum(s**2) + np.sum(u**2))
         grad_s = np.sum(slope * u, axis=1, keepdims=True) + weight * s
         grad_u = slope * s + weight * u
-        factor = unit**2 * value_scale
         return float(factor * value), factor * np.concatenate([grad_s.ravel(), grad_u.ravel()])
 
     flat = np.concatenate([np.full(count, START), np.zeros(count * targets)])
@@ -58,14 +64,14 @@ def attention(G: np.ndarray, q: np.ndarray, weight: float, below: float) -> np.n
         flat = minimize(objective, flat, jac=True, method="L-BFGS-B", options=options).x
         s, u = _factors(flat, count, targets)
         c = unit**2 * s * u
-        caught = np.linalg.norm(q - G @ c, axis=1) > weight * (1 + 1e-3 * below)
-        caught &= np.linalg.norm(c, axis=1) <= NEGLIGIBLE * unit**2
+        caught = row_sizes(q - G @ c) > weight * (1 + 1e-3 * below)
+        caught &= row_sizes(c) <= NEGLIGIBLE * unit**2
         if not caught.any():
             break
         flat[:count][caught] = START
         flat[count:].reshape(count, targets)[caught] = 0.0
-    size = np.linalg.norm(c, axis=1, keepdims=True)
-    return np.where(size > NEGLIGIBLE * size.max(), c, 0.0)
+    size = row_sizes(c)[:, None]
+    return (top / curvature) * np.where(size > NEGLIGIBLE * size.max(), c, 0.0)
 
 
 def _factors(flat: np.ndarray, count: int, targets: int) -> tuple[np.ndarray, np.ndarray]:

@@ -48,10 +48,11 @@ def lasso_round(
     inner : callable
     """
     size = row_sizes(pull)
-    weight = (1 - below) * float(size.max())
-    slack = weight * (1 + max(ACCURACY * below, 8 * basis.epsilon))
-    working = np.flatnonzero(size > weight)
+    working = np.flatnonzero(size >= (1 - below) * size.max())
     columns = _columns(basis, working)
+    # From the columns themselves: in single precision the correlations could miss a small ``below``.
+    weight = (1 - below) * float(row_sizes(columns.T @ basis.residual).max())
+    slack = weight * (1 + max(ACCURACY * below, 8 * basis.epsilon))
     for _ in range(ROUNDS):
         x = inner(columns.T @ columns, columns.T @ basis.residual, weight, below)
         rest = basis.residual - columns @ x
@@ -60,7 +61,7 @@ def lasso_round(
         size[working] = 0.0
         if not (size > slack).any():
             break
-        more = np.flatnonzero(size > weight)
+        more = np.flatnonzero(size > slack)
         working = np.concatenate([working, more])
         columns = np.concatenate([columns, _columns(basis, more)], axis=1)
     x = x * (row_sizes(x) > 0)[:, None]
