@@ -110,27 +110,26 @@ class PairWeights:
         pair_flow(*self._compressed, self.graph.data, z, mu, out, parts[0], parts[1], parts[2])
         return Flow(float(parts[0].sum()), float(parts[1].sum()), out, float(parts[2].max(initial=0.0)))
 
+    @cached_property
+    def _parts(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The rows of each component that has a pair, and their weights as a matrix."""
+        order = np.argsort(self.components, kind="stable")
+        ends = np.cumsum(np.bincount(self.components))
+        return [
+            (rows, np.asarray(self.graph[rows][:, rows].toarray()))
+            for rows in np.split(order, ends[:-1])
+            if len(rows) > 1
+        ]
+
     def _by_products(self, z: np.ndarray, mu: float) -> Flow:
-        # Distances do not change when all rows are moved, and squares of small rows cancel less.
-        centred = z - z.mean(axis=0)
-        products = centred @ centred.T
-        squares = np.diagonal(products).copy()
-        products *= -2
-        products += squares
-        products += squares[:, None]
-        np.maximum(products, 0.0, out=products)
-        d = np.sqrt(products, out=products)
-        w = self.dense
-        size = 0.5 * float(np.einsum("ij,ij->", w, d))
-        reach = np.maximum(d, mu)
-        # Huber's function is d - mu / 2 + (mu - d)_+^2 / (2 mu).
-        lacking = reach - d
-        smooth = size - 0.25 * mu * float(w.sum())
-        smooth += 0.25 / mu * float(np.einsum("ij,ij,ij->", w, lacking, lacking))
-        factors = np.divide(w, reach, out=reach)
-        degree = factors.sum(axis=1)
-        out = degree[:, None] * centred - factors @ centred
-        return Flow(size, smooth, out, float(degree.max()))
+        """Of one component after the other: no other rows are compared."""
+        size = smooth = degree = 0.0
+        out = np.zeros_like(z)
+        for rows, weights in self._parts:
+            part = _flow_of_all(np.ascontiguousarray(z[rows]), weights, mu)
+            size, smooth, degree = size + part.size, smooth + part.smooth, max(degree, part.degree)
+            out[rows] = part.gradient
+        return Flow(size, smooth, out, degree)
 
 
 @dataclass(frozen=True)
@@ -145,6 +144,29 @@ class Flow:
     """Of the smoothed sum: ``sum_j w_ij (z_i - z_j) / max(d_ij, mu)``."""
     degree: float
     """Largest sum of the factors of a row; twice it bounds the curvature from here."""
+
+
+def _flow_of_all(z: np.ndarray, w: np.ndarray, mu: float) -> Flow:
+    """The flow of rows that nearly all have a weight with each other."""
+    # Distances do not change when all rows are moved, and squares of small rows cancel less.
+    centred = z - z.mean(axis=0)
+    products = centred @ centred.T
+    squares = np.diagonal(products).copy()
+    products *= -2
+    products += squares
+    products += squares[:, None]
+    np.maximum(products, 0.0, out=products)
+    d = np.sqrt(products, out=products)
+    size = 0.5 * float(np.vdot(w, d))
+    reach = np.maximum(d, mu)
+    # Huber's function is d - mu / 2 + (mu - d)_+^2 / (2 mu).
+    lacking = np.subtract(reach, d, out=d)
+    smooth = size - 0.25 * mu * float(w.sum())
+    smooth += 0.25 / mu * float(np.einsum("ij,ij,ij->", w, lacking, lacking))
+    factors = np.divide(w, reach, out=reach)
+    degree = factors.sum(axis=1)
+    out = degree[:, None] * centred - factors @ centred
+    return Flow(size, smooth, out, float(degree.max()))
 
 
 def _dense(weights: Any, name: str) -> np.ndarray:

@@ -79,7 +79,8 @@ class QuadraticColumns:
 
     def curvature(self, at: Columns, b: np.ndarray) -> tuple[np.ndarray, float]:
         active = at.plan > 0
-        counts = active.sum(axis=1)
+        # A very small reg may leave a column without an entry, by rounding.
+        counts = np.maximum(active.sum(axis=1), 1)
         if counts.sum() < 0.04 * active.size:
             from scipy.sparse import csr_array
 
@@ -202,7 +203,7 @@ def direction(
     shift = max(1e-3 * min(relative_error, 1.0), 1e-12) * typical
     curvature[diagonal] += shift
     gradient = gradient - gradient.mean()
-    while True:
+    for _ in range(20):
         try:
             factor = cho_factor(curvature, lower=True, overwrite_a=False, check_finite=False)
         except np.linalg.LinAlgError:
@@ -210,6 +211,8 @@ def direction(
             shift *= 10
             continue
         return np.asarray(cho_solve(factor, gradient, check_finite=False))
+    # What overflowed, for a regulariser lost in rounding, has no direction.
+    return np.zeros_like(gradient)
 
 
 def _line_search(

@@ -14,6 +14,7 @@ from wellposed.arrays import Array
 from wellposed.functionals._base import Functional, Shape, Traits, step_for
 from wellposed.functionals.calculus import Composed
 from wellposed.functionals.feasible import rounded
+from wellposed.functionals.network_simplex import exact_transport
 from wellposed.functionals.norms import L21
 from wellposed.functionals.pairs import PairWeights
 from wellposed.functionals.semidual import QuadraticColumns, newton
@@ -117,20 +118,12 @@ class TransportPolytope(Functional):
         cost = -arrays.numpy_view(y).astype(np.float64)
         if self.cost is not None:
             cost = cost + arrays.numpy_view(self.cost)
-        _, log = _exact(cost, a, b)
         # The dual value, with potentials that are feasible whatever the solver did.
-        f = np.asarray(log["u"])
+        f = exact_transport(cost, a, b).f
         return -float(f @ a + (cost - f[:, None]).min(axis=0) @ b)
 
     def __str__(self) -> str:
         return "TransportPolytope" if self.cost is None else "TransportPolytope with costs"
-
-
-def _exact(cost: np.ndarray, a: np.ndarray, b: np.ndarray) -> Any:
-    """Plan and potentials of exact transport, by POT."""
-    import ot
-
-    return ot.emd(a, b, np.ascontiguousarray(cost), log=True, check_marginals=False, numItermax=10_000_000)
 
 
 def project(point: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -158,8 +151,8 @@ def project(point: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     at, _, _ = newton(method, cost, a, b, start, np.zeros_like(b), tol, 30)
     if at.error > 1e-12 * a.sum():
         # From far away a plan has few entries; the potentials of the exact plan for these costs are close.
-        _, log = _exact(cost.T, a, b)
-        at, _, _ = newton(method, cost, a, b, log["u"], log["v"], tol, 500)
+        near = exact_transport(cost.T, a, b)
+        at, _, _ = newton(method, cost, a, b, near.f, near.g, tol, 500)
     if at.error > 1e-7 * a.sum():
         raise ArithmeticError(
             f"the projection onto transport plans stopped at an error of {at.error:.2g}: rescale the weights"

@@ -17,6 +17,7 @@ from scipy.optimize import linprog
 import wellposed as wp
 from wellposed.solvers.result import ConvergenceWarning
 
+T = wp.transport
 SOLVERS = {
     "exact": wp.transport.exact,
     "entropic": lambda *p, **o: wp.transport.entropic(*p, eps=0.05, **o),
@@ -97,6 +98,68 @@ def test_certificates_at_every_scale(name, mass, scale):
     for sums, wanted in ((result.rounded.sum(1), mass * a), (result.rounded.sum(0), mass * b)):
         assert sums == pytest.approx(wanted, rel=1e-12)
     assert result.rounded.min() >= 0
+
+
+CLASSES = T.class_weights(np.arange(12) % 2), T.class_weights(np.arange(9) % 3)
+ANY_UNIT = {
+    "exact": lambda c, m, *p: T.exact(*p),
+    "entropic": lambda c, m, *p: T.entropic(*p, eps=0.01 * c),
+    "quadratic": lambda c, m, *p: T.quadratic(*p, reg=2.0 * c / m),
+    "sparsity": lambda c, m, *p: T.sparsity_constrained(*p, reg=2.0 * c / m, k=3, tol=1e-4),
+    "groups": lambda c, m, *p: T.group_lasso(*p, labels=np.arange(12) % 2, reg=c / m, eta=0.1 * c),
+    "norms": lambda c, m, *p: T.sum_of_norms(
+        *p, lam=0.01 * c, row_weights=CLASSES[0], column_weights=CLASSES[1]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ANY_UNIT)
+@pytest.mark.parametrize(
+    ("scale", "shift", "mass"), [(1e12, -4e12, 1.0), (1e-12, 0.0, 1e8), (1.0, -7.0, 1e-9)]
+)
+def test_units_and_an_added_constant_change_nothing_else(name, scale, shift, mass):
+    """The network simplex underneath has absolute tolerances, and fails on costs below 0."""
+    cost, a, b = problem(12, 9)
+    plain = ANY_UNIT[name](1.0, 1.0, cost, a, b)
+    moved = ANY_UNIT[name](scale, mass, scale * cost + shift, mass * a, mass * b)
+    assert moved.status == "converged"
+    if name not in ("sparsity", "norms"):
+        # These end with a gap within which plans differ.
+        assert moved.rounded / mass == pytest.approx(plain.rounded, abs=1e-6)
+    allowed = plain.certificate.value + moved.certificate.value / (scale * mass) + 1e-8
+    assert (moved.value / mass - shift) / scale == pytest.approx(plain.value, abs=allowed)
+    last = moved.history[-1].bound if moved.history else moved.certificate.lower_bound
+    assert np.isnan(last) or last <= moved.value + 1e-9 * abs(moved.value)
+    again = T.verify(scale * cost + shift, mass * a, mass * b, moved)
+    assert again.value == pytest.approx(moved.certificate.value, abs=1e-12 * (scale + abs(shift)) * mass)
+
+
+@pytest.mark.parametrize("name", ["entropic", "quadratic", "sparsity", "groups"])
+def test_a_regulariser_lost_in_rounding_leaves_the_proof_of_the_exact_plan(name):
+    cost, a, b = problem(12, 9)
+    weak = {
+        "entropic": lambda: T.entropic(cost, a, b, eps=1e-15, max_iter=300),
+        "quadratic": lambda: T.quadratic(cost, a, b, reg=1e-30),
+        "sparsity": lambda: T.sparsity_constrained(cost, a, b, reg=1e-20, k=2),
+        "groups": lambda: T.group_lasso(
+            cost, a, b, labels=np.arange(12) % 2, reg=1e-20, eta=1e-20, max_iter=50
+        ),
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        result = weak[name]()
+    assert result.certificate.relative < 1e-10
+    assert result.value == pytest.approx(T.exact(cost, a, b).value, rel=1e-10)
+
+
+@pytest.mark.parametrize("name", ANY_UNIT)
+def test_weights_that_are_nearly_zero_count_as_zero(name):
+    cost, a, b = problem(12, 9)
+    a[0] = 1e-300
+    result = ANY_UNIT[name](1.0, 1.0, cost, a / a.sum(), b)
+    assert result.status == "converged"
+    assert not result.plan[0].any()
+    assert np.isfinite(result.f).all()
 
 
 @given(st.integers(0, 10**6), st.floats(1e-3, 10.0), st.integers(1, 6))

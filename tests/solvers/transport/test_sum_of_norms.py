@@ -225,6 +225,38 @@ def test_points_of_weight_zero_and_identical_points():
     assert flat.status == "converged"
 
 
+def test_classes_of_one_member_leave_the_exact_plan():
+    cost, labels = two_classes(0)
+    alone = T.class_weights(np.arange(10))
+    result = T.sum_of_norms(cost, lam=1.0, row_weights=alone, column_weights=alone)
+    assert result.value == pytest.approx(T.exact(cost).value, abs=1e-12)
+    assert result.certificate.value < 1e-12
+    some = T.class_weights(np.where(labels == 0, 0, 1 + np.arange(10)))
+    result = T.sum_of_norms(cost, lam=1.0, row_weights=some)
+    assert result.status == "converged"
+    assert np.ptp(result.rounded[:5], axis=0).max() < 1e-9
+    one = T.sum_of_norms(cost[:1, :1], lam=1.0, row_weights=np.zeros((1, 1)))
+    assert one.plan == pytest.approx(1.0)
+
+
+def test_one_class_alone_spreads_evenly():
+    cost, _ = two_classes(0)
+    pairs = T.class_weights(np.zeros(10, dtype=int))
+    result = T.sum_of_norms(cost, lam=10.0, row_weights=pairs, column_weights=pairs)
+    assert result.rounded == pytest.approx(np.full((10, 10), 0.01))
+    assert result.certificate.relative < 1e-8
+
+
+@pytest.mark.parametrize("lam", [1e-14, 1e-7])
+def test_a_penalty_too_weak_to_matter_is_proven_at_once(lam):
+    cost, labels = two_classes(0)
+    pairs = T.class_weights(labels)
+    result = T.sum_of_norms(cost, lam=lam, row_weights=pairs, column_weights=pairs)
+    assert result.status == "converged"
+    assert result.certificate.relative < 1e-3
+    assert result.iterations == 0
+
+
 @pytest.mark.parametrize("step", [0.3, 0.05])
 def test_incremental_steps_reach_the_same_value(step):
     cost, labels = two_classes(0)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from wellposed.functionals.network_simplex import exact_transport
 from wellposed.functionals.pairs import PairWeights
 from wellposed.solvers.transport.class_penalty import Anchors, ClassPenalty
 from wellposed.solvers.transport.data import check_transport
@@ -28,12 +29,10 @@ def block_plan(
     means : array
         The mean cost between the classes of each entry.
     """
-    import ot
-
     u, v = _members(rows), _members(columns)
     A, B = u.T @ a, v.T @ b
     mean = (u * a[:, None]).T @ cost @ (v * b[:, None]) / np.outer(A, B)
-    Q = ot.emd(A, B * (A.sum() / B.sum()), np.ascontiguousarray(mean), check_marginals=False)
+    Q = exact_transport(mean, A, B * (A.sum() / B.sum())).plan
     return np.outer(a, b) * (Q / np.outer(A, B))[np.ix_(rows, columns)], mean[np.ix_(rows, columns)]
 
 

@@ -59,10 +59,19 @@ def certify(
     elif hasattr(regulariser, "bound_with"):
         lower = regulariser.bound_with(data.cost, data.a, data.b, f, g, dual)
     else:
-        lower = regulariser.bound(data.cost, data.a, data.b, f, g)
-    scale = max(abs(primal), data.scale_floor)
+        # Potentials below the costs prove something for every regulariser; for a very weak one rounding
+        # leaves no better proof.
+        below = max(0.0, float((f[:, None] + g - data.cost).max()))
+        plain = float(f @ data.a + g @ data.b) - below * data.mass
+        lower = max(regulariser.bound(data.cost, data.a, data.b, f, g), plain)
+    scale = gap_scale(data, regulariser, primal)
     certificate = Certificate("duality gap", max(primal - lower, 0.0), scale, primal, lower, note)
     return TransportProof(certificate, feasible, linear, *_everywhere(data, regulariser, f, g))
+
+
+def gap_scale(data: TransportData, regulariser: Regulariser, value: float) -> float:
+    """What a gap is compared with: the value, unless that is nearly 0, or 0 up to rounding."""
+    return max(abs(value + data.offset), data.scale_floor, 1e-9 * regulariser.size(data.a, data.b))
 
 
 def _everywhere(

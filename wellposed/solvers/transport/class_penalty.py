@@ -30,6 +30,10 @@ class Anchors:
     mu_rows: float
     mu_columns: float
 
+    def times(self, cost: float) -> Anchors:
+        """With costs in other units: directions have none."""
+        return self
+
 
 @dataclass(frozen=True)
 class Slope:
@@ -135,6 +139,13 @@ class ClassPenalty:
     def best_g(self, cost: np.ndarray, a: np.ndarray, b: np.ndarray, f: np.ndarray) -> np.ndarray:
         """As without a penalty."""
         return np.asarray((cost - f[:, None]).min(axis=0))
+
+    def size(self, a: np.ndarray, b: np.ndarray) -> float:
+        """The value where each row, and each column, has one entry, and no two the same."""
+        total = 0.0
+        for side, weights in ((self.rows, a), (self.columns, b)):
+            total += 0.0 if side is None else float(side.graph.sum() * weights.mean()) / 2**0.5
+        return self.lam * total
 
     def __str__(self) -> str:
         pairs = sum(0 if side is None else side.pairs for side in (self.rows, self.columns))

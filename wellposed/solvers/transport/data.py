@@ -9,6 +9,34 @@ import numpy as np
 
 from wellposed import arrays
 from wellposed.arrays import Array
+from wellposed.functionals.network_simplex import power_of_two
+
+NEGLIGIBLE = 1e-20
+"""Share of the mass below which a weight counts as 0: nothing that it does is seen in double precision."""
+
+
+@dataclass(frozen=True)
+class Units:
+    """How a problem was brought to costs from 0 to below 2 and a mass from 1 to below 2.
+
+    Powers of two, so that all digits are kept; only ``shift``, the least cost, is subtracted.
+    """
+
+    cost: float
+    mass: float
+    shift: float
+    total: float
+    """The mass, in the user's units."""
+
+    def value(self, value: float) -> float:
+        """A value of the objective, in the user's units."""
+        return value * self.cost * self.mass + self.shift * self.total
+
+    def back(
+        self, plan: np.ndarray, f: np.ndarray, g: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Plan and potentials in the user's units."""
+        return plan * self.mass, f * self.cost + self.shift, g * self.cost
 
 
 @dataclass(frozen=True)
@@ -26,6 +54,8 @@ class TransportData:
     """Indices of the rows of positive weight."""
     columns: np.ndarray
     like: Array
+    offset: float = 0.0
+    """By how much values are lower than in the user's problem, where costs were shifted."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -56,6 +86,16 @@ class TransportData:
     def scale_floor(self) -> float:
         """What gaps are compared with where the optimal value is near 0: a thousandth of the spread."""
         return 1e-3 * self.mass * self.spread
+
+    def scaled(self) -> tuple[TransportData, Units]:
+        """The problem of the positive weights in units in which costs and mass are about 1."""
+        least = float(self.cost.min())
+        units = Units(power_of_two(self.spread), power_of_two(self.mass), least, self.mass)
+        cost = self.cost if least == 0 and units.cost == 1 else (self.cost - least) / units.cost
+        a, b = self.a / units.mass, self.b / units.mass
+        everywhere = np.arange(len(a)), np.arange(len(b))
+        offset = least / units.cost * float(a.sum())
+        return TransportData(cost, a, b, cost, *everywhere, self.like, offset), units
 
     def plan(self, plan: np.ndarray) -> np.ndarray:
         """A plan of the positive weights as one of all."""
@@ -113,6 +153,7 @@ def _weights(weights: Any, count: int, name: str, axis: str) -> tuple[np.ndarray
         raise ValueError(f"{name} must not be negative, but entry {worst} is {values[worst]:g}")
     if not values.sum() > 0:
         raise ValueError(f"{name} is zero everywhere: there is nothing to move")
+    values[values < NEGLIGIBLE * values.sum()] = 0.0
     return values, arrays.epsilon(given) > 1e-10
 
 

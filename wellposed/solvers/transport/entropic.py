@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from wellposed.functionals.network_simplex import exact_transport
 from wellposed.functionals.semidual import EntropicColumns, levels_down, newton
 from wellposed.solvers.transport.data import check_control, check_positive, check_transport
-from wellposed.solvers.transport.exact import network_simplex
 from wellposed.solvers.transport.regularisers import Entropic
 from wellposed.solvers.transport.result import Clock, TransportResult, finish
 
@@ -73,35 +73,37 @@ def entropic(
     data = check_transport(cost, a, b)
     eps = check_positive(eps, "eps")
     check_control(tol, max_iter)
-    clock = Clock()
-    turned = len(data.a) > len(data.b)
-    inner = data.cost if turned else np.ascontiguousarray(data.cost.T)
-    a, b = (data.b, data.a) if turned else (data.a, data.b)
+    scaled, units = data.scaled()
+    width, wanted, clock = eps / units.cost, tol * scaled.mass, Clock(units)
+    turned = len(scaled.a) > len(scaled.b)
+    inner = scaled.cost if turned else np.ascontiguousarray(scaled.cost.T)
+    a, b = (scaled.b, scaled.a) if turned else (scaled.a, scaled.b)
     state = Scaling(np.zeros_like(a), np.zeros_like(b))
     status, small = "slow", len(a) <= NEWTON_UP_TO
     if not small:
-        for level in levels_down(data.spread / 4, eps, 4.0):
-            sinkhorn(state, inner, a, b, level, 0.05 * data.mass, min(state.count + 50, max_iter), clock, 0)
-    if not small or eps >= SHARP * data.spread:
+        for level in levels_down(scaled.spread / 4, width, 4.0):
+            sinkhorn(state, inner, a, b, level, 0.05 * scaled.mass, min(state.count + 50, max_iter), clock, 0)
+    if not small or width >= SHARP * scaled.spread:
         patience = 1.2 * len(a) if small else 0
-        status = sinkhorn(state, inner, a, b, eps, tol * data.mass, max_iter, clock, patience)
-    count = state.count
+        status = sinkhorn(state, inner, a, b, width, wanted, max_iter, clock, patience)
+    count, known = state.count, None
     if status == "slow":
-        _, f, g, _ = network_simplex(data)
+        P, f, g, _ = exact_transport(scaled.cost, scaled.a, scaled.b)
+        known = units.back(P, f, g)
 
         def watch(k: int, value: float, error: float) -> bool:
             clock.record(count + k, value, error)
             return False
 
-        method, left = EntropicColumns(eps), max(max_iter - count, 1)
+        method, left = EntropicColumns(width), max(max_iter - count, 1)
         start = (g, f) if turned else (f, g)
-        at, steps, status = newton(method, inner, a, b, *start, tol * data.mass, left, watch)
+        at, steps, status = newton(method, inner, a, b, *start, wanted, left, watch)
         f, g, count, plan = at.f, at.g, count + steps, at.plan
     else:
         f, g = state.f, state.g
-        plan = scaled_plan(inner, a, b, f, g, eps)
+        plan = scaled_plan(inner, a, b, f, g, width)
     plan, f, g = (plan, g, f) if turned else (np.ascontiguousarray(plan.T), f, g)
-    return finish(data, Entropic(eps), plan, f, g, clock, count, status)
+    return finish(data, Entropic(eps), *units.back(plan, f, g), clock, count, status, start=known)
 
 
 @dataclass

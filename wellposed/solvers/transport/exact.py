@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
-import numpy as np
-
-from wellposed.solvers.transport.data import TransportData, check_transport
+from wellposed.functionals.network_simplex import exact_transport
+from wellposed.solvers.transport.data import check_transport
 from wellposed.solvers.transport.regularisers import Nothing
 from wellposed.solvers.transport.result import Clock, TransportResult, finish
 
@@ -52,20 +50,5 @@ def exact(cost: Any, a: Any = None, b: Any = None, *, max_iter: int = 10_000_000
     if max_iter < 1:
         raise ValueError(f"max_iter must be at least 1, got {max_iter}")
     clock = Clock()
-    plan, f, g, status = network_simplex(data, max_iter)
-    return finish(data, Nothing(), plan, f, g, clock, 1, status)
-
-
-def network_simplex(
-    data: TransportData, max_iter: int = 10_000_000
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
-    """Plan, potentials and status of POT's solver."""
-    import ot
-
-    with warnings.catch_warnings():
-        # What POT says in a warning is said in the status.
-        warnings.simplefilter("ignore")
-        plan, log = ot.emd(data.a, data.b, data.cost, numItermax=max_iter, log=True, check_marginals=False)
-    if log["result_code"] not in (1, 3):
-        raise RuntimeError(f"the network simplex of POT failed: {log['warning']}")
-    return plan, log["u"], log["v"], "converged" if log["result_code"] == 1 else "max_iter"
+    plan, f, g, finished = exact_transport(data.cost, data.a, data.b, max_iter)
+    return finish(data, Nothing(), plan, f, g, clock, 1, "converged" if finished else "max_iter")

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from wellposed import arrays
+from wellposed.functionals.network_simplex import exact_transport
 from wellposed.functionals.semidual import Columns, newton
 from wellposed.kernels.transport_columns import grouped_columns
 from wellposed.solvers.transport.data import check_control, check_positive, check_transport
-from wellposed.solvers.transport.exact import network_simplex
 from wellposed.solvers.transport.result import Clock, TransportResult, finish
 
 
@@ -76,20 +76,23 @@ def group_lasso(
     reg, eta = check_positive(reg, "reg"), check_positive(eta, "eta")
     check_control(tol, max_iter)
     order, starts = _groups(labels, data.shape[0], data.rows)
-    clock, penalty = Clock(), GroupedColumns(reg, eta, order, starts)
-    turned = np.ascontiguousarray(data.cost[order].T)
-    _, f, g, _ = network_simplex(data)
+    scaled, units = data.scaled()
+    clock, penalty = Clock(units), GroupedColumns(reg, eta, order, starts)
+    inner = GroupedColumns(reg * units.mass / units.cost, eta / units.cost, order, starts)
+    turned = np.ascontiguousarray(scaled.cost[order].T)
+    P, f, g, _ = exact_transport(scaled.cost, scaled.a, scaled.b)
+    start = units.back(P, f, g)
 
     def watch(k: int, value: float, error: float) -> bool:
         clock.record(k, value, error)
         return False
 
     at, count, status = newton(
-        penalty, turned, data.a[order], data.b, f[order], g, tol * data.mass, max_iter, watch
+        inner, turned, scaled.a[order], scaled.b, f[order], g, tol * scaled.mass, max_iter, watch
     )
-    plan, potential = np.empty_like(data.cost), np.empty_like(f)
+    plan, potential = np.empty_like(scaled.cost), np.empty_like(f)
     plan[order], potential[order] = at.plan.T, at.f
-    return finish(data, penalty, plan, potential, at.g, clock, count, status)
+    return finish(data, penalty, *units.back(plan, potential, at.g), clock, count, status, start=start)
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,6 +161,10 @@ class GroupedColumns:
             curvature[first:last, first:last] += z[:, first:last].T @ z[:, first:last]
         curvature /= self.reg
         return curvature, float(totals.sum()) / (self.reg * len(curvature))
+
+    def size(self, a: np.ndarray, b: np.ndarray) -> float:
+        """The value is nowhere 0."""
+        return 0.0
 
     def __str__(self) -> str:
         return f"group lasso of {len(self.starts) - 1} classes, reg = {self.reg:g}, eta = {self.eta:g}"

@@ -74,7 +74,9 @@ def sum_of_norms_incremental(
         lam, _side(row_weights, data, 0, "row_weights"), _side(column_weights, data, 1, "column_weights")
     )
     if penalty.rows is None and penalty.columns is None:
-        raise ValueError("sum_of_norms_incremental needs row_weights or column_weights")
+        raise ValueError(
+            "sum_of_norms_incremental needs pairs of positive weight: give row_weights or column_weights"
+        )
     clock = Clock()
     x = point_saga(data.cost, penalty, step, epochs, np.random.default_rng(seed))
     run = Run(data, penalty, clock, tol)

@@ -28,6 +28,10 @@ class PairDuals:
     rows: np.ndarray
     columns: np.ndarray
 
+    def times(self, cost: float) -> PairDuals:
+        """With costs in other units."""
+        return PairDuals(cost * self.rows, cost * self.columns)
+
 
 @dataclass(frozen=True, eq=False)
 class Side:

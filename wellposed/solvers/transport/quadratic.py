@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from wellposed.functionals.network_simplex import exact_transport
 from wellposed.functionals.semidual import QuadraticColumns, newton
 from wellposed.solvers.transport.data import check_control, check_positive, check_transport
-from wellposed.solvers.transport.exact import network_simplex
 from wellposed.solvers.transport.regularisers import Quadratic
 from wellposed.solvers.transport.result import Clock, TransportResult, finish
 
@@ -61,12 +61,14 @@ def quadratic(
     data = check_transport(cost, a, b)
     reg = check_positive(reg, "reg")
     check_control(tol, max_iter)
-    clock = Clock()
-    turned = len(data.a) > len(data.b)
+    inner, units = data.scaled()
+    clock = Clock(units)
+    turned = len(inner.a) > len(inner.b)
     # The eliminated potential is that of the larger side; the Newton systems have the size of the smaller.
-    inner = data.cost if turned else np.ascontiguousarray(data.cost.T)
-    a, b = (data.b, data.a) if turned else (data.a, data.b)
-    _, f, g, _ = network_simplex(data)
+    C = inner.cost if turned else np.ascontiguousarray(inner.cost.T)
+    a, b = (inner.b, inner.a) if turned else (inner.a, inner.b)
+    P, f, g, _ = exact_transport(inner.cost, inner.a, inner.b)
+    start = units.back(P, f, g)
     if turned:
         f, g = g, f
 
@@ -74,6 +76,7 @@ def quadratic(
         clock.record(k, value, error)
         return False
 
-    at, count, status = newton(QuadraticColumns(reg), inner, a, b, f, g, tol * data.mass, max_iter, watch)
+    method = QuadraticColumns(reg * units.mass / units.cost)
+    at, count, status = newton(method, C, a, b, f, g, tol * inner.mass, max_iter, watch)
     plan, f, g = (at.plan, at.g, at.f) if turned else (np.ascontiguousarray(at.plan.T), at.f, at.g)
-    return finish(data, Quadratic(reg), plan, f, g, clock, count, status)
+    return finish(data, Quadratic(reg), *units.back(plan, f, g), clock, count, status, start=start)

@@ -21,6 +21,9 @@ class Regulariser(Protocol):
     def best_g(self, cost: np.ndarray, a: np.ndarray, b: np.ndarray, f: np.ndarray) -> np.ndarray:
         """Potentials of columns for given ones of rows, also of columns of weight 0."""
 
+    def size(self, a: np.ndarray, b: np.ndarray) -> float:
+        """How large values are at plans far from the best; 0 if values are nowhere 0."""
+
 
 @dataclass(frozen=True)
 class Nothing:
@@ -38,6 +41,9 @@ class Nothing:
 
     def best_g(self, cost: np.ndarray, a: np.ndarray, b: np.ndarray, f: np.ndarray) -> np.ndarray:
         return np.asarray((cost - f[:, None]).min(axis=0))
+
+    def size(self, a: np.ndarray, b: np.ndarray) -> float:
+        return 0.0
 
     def __str__(self) -> str:
         return "exact"
@@ -70,6 +76,9 @@ class Entropic:
         sums = (a / a.sum()) @ np.exp(exponent - top)
         return np.asarray(-self.eps * (np.log(sums) + top))
 
+    def size(self, a: np.ndarray, b: np.ndarray) -> float:
+        return self.eps * float(a.sum())
+
     def __str__(self) -> str:
         return f"entropic, eps = {self.eps:g}"
 
@@ -92,6 +101,9 @@ class Quadratic:
 
         turned = np.ascontiguousarray(cost.T)
         return QuadraticColumns(self.reg).columns(turned, a, b, f, np.zeros_like(b)).g
+
+    def size(self, a: np.ndarray, b: np.ndarray) -> float:
+        return 0.0
 
     def __str__(self) -> str:
         return f"quadratic, reg = {self.reg:g}"

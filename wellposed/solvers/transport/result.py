@@ -11,7 +11,7 @@ import numpy as np
 from wellposed.arrays import Array
 from wellposed.solvers.result import Certificate, ConvergenceWarning
 from wellposed.solvers.transport.certify import Dual, certify
-from wellposed.solvers.transport.data import TransportData
+from wellposed.solvers.transport.data import TransportData, Units
 from wellposed.solvers.transport.regularisers import Regulariser
 from wellposed.solvers.transport.rounding import marginal_errors
 
@@ -134,10 +134,11 @@ def _nan_rows(empty: Array) -> Array:
 
 
 class Clock:
-    """Time and history of a run."""
+    """Time and history of a run; what it is told in scaled units is noted in the user's."""
 
-    def __init__(self) -> None:
+    def __init__(self, units: Units | None = None) -> None:
         self._begin = time.perf_counter()
+        self._units = Units(1.0, 1.0, 0.0, 0.0) if units is None else units
         self.history: list[TransportRecord] = []
 
     @property
@@ -147,7 +148,10 @@ class Clock:
 
     def record(self, iteration: int, bound: float, marginal_error: float) -> None:
         """Note where the run stands."""
-        self.history.append(TransportRecord(iteration, self.seconds, bound, marginal_error))
+        units = self._units
+        self.history.append(
+            TransportRecord(iteration, self.seconds, units.value(bound), units.mass * marginal_error)
+        )
 
 
 def finish(
@@ -163,12 +167,16 @@ def finish(
     dual: Dual = None,
     note: str = "",
     feasible: np.ndarray | None = None,
+    start: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None,
 ) -> TransportResult:
-    """The result of a run from the plan and the potentials of the positive weights.
+    """The result of a run from the plan and the potentials of the positive weights, in the user's units.
 
-    ``feasible`` is the plan to round, if another than ``plan``.
+    ``feasible`` is the plan to round, if another than ``plan``; ``start`` an exact plan and its potentials,
+    which prove more than a run that did not converge where the regulariser is very weak.
     """
     proof = certify(data, regulariser, plan if feasible is None else feasible, f, g, dual, note)
+    if status != "converged" and start is not None:
+        proof = min(proof, certify(data, regulariser, *start), key=lambda p: p.certificate.value)
     errors = marginal_errors(plan, data.a, data.b)
     result = TransportResult(
         plan=data.give_back(data.plan(plan)),

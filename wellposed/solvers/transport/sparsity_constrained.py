@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
+from wellposed.functionals.network_simplex import exact_transport
 from wellposed.solvers.transport.data import TransportData, check_control, check_positive, check_transport
-from wellposed.solvers.transport.exact import network_simplex
 from wellposed.solvers.transport.k_sparse import KSparse, smoothed_dual
 from wellposed.solvers.transport.quadratic import quadratic
 from wellposed.solvers.transport.result import Clock, TransportResult, finish
@@ -78,20 +77,31 @@ def sparsity_constrained(
         raise ValueError(f"k must be a whole number of at least 1, got {k}")
     if k >= len(data.a):
         return quadratic(cost, a, b, reg=reg, tol=min(tol, 1e-9))
-    clock, problem = Clock(), KSparse(reg, int(k))
-    relaxed, f, g, _ = network_simplex(data)
+    scaled, units = data.scaled()
+    clock, problem = Clock(units), KSparse(reg * units.mass / units.cost, int(k))
+    relaxed, f, g, _ = exact_transport(scaled.cost, scaled.a, scaled.b)
     count, status = 0, "converged"
     if k > 1:
         # For k = 1 the penalty of the relaxation is the same for all plans.
-        relaxed, f, g, count, status = _smoothing(data, problem, f, g, tol, max_iter, clock)
-    plan, g = problem.columns(data.cost, data.b, f)
+        relaxed, f, g, count, status = _smoothing(scaled, problem, relaxed, f, g, tol, max_iter, clock)
+    plan, g = problem.columns(scaled.cost, scaled.b, f)
     note = "of the convex relaxation, whose minimum bounds that of plans with k entries per column"
-    return finish(data, problem, plan, f, g, clock, count, status, note=note, feasible=relaxed)
+    return finish(
+        data,
+        KSparse(reg, int(k)),
+        *units.back(plan, f, g),
+        clock,
+        count,
+        status,
+        note=note,
+        feasible=units.mass * relaxed,
+    )
 
 
 def _smoothing(
     data: TransportData,
     problem: KSparse,
+    plan: np.ndarray,
     f: np.ndarray,
     g: np.ndarray,
     tol: float,
@@ -108,8 +118,11 @@ def _smoothing(
     g = problem.best_g(data.cost, data.a, data.b, f)
     # Potentials in units of the spread and the dual per unit of mass, so that scales do not matter.
     unit = max(data.spread, problem.reg * data.mass / len(data.b))
-    # The best plan and the best potentials may come from different widths.
-    least, highest, best, at = math.inf, -math.inf, np.empty(0), (f, g)
+    # The best plan and the best potentials may come from different widths, or be the exact ones.
+    first = certify(data, problem, plan, f, g).certificate
+    if first.relative <= tol:
+        return plan, f, g, 0, "converged"
+    least, highest, best, at = first.primal, first.lower_bound, plan, (f, g)
     while True:
 
         def negative(v: np.ndarray, mu: float = mu) -> tuple[float, np.ndarray]:

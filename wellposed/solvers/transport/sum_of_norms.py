@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from wellposed.functionals.feasible import rounded
+from wellposed.functionals.network_simplex import exact_transport
 from wellposed.functionals.pairs import PairWeights
 from wellposed.functionals.semidual import QuadraticColumns, newton
 from wellposed.solvers.transport.blocks import block_anchors, block_plan
+from wellposed.solvers.transport.certify import gap_scale
 from wellposed.solvers.transport.class_penalty import Anchors, ClassPenalty
 from wellposed.solvers.transport.data import TransportData, check_control, check_positive, check_transport
-from wellposed.solvers.transport.exact import network_simplex
 from wellposed.solvers.transport.pair_splitting import PairDuals, split
 from wellposed.solvers.transport.result import Clock, TransportResult, finish
 
@@ -101,17 +103,26 @@ def sum_of_norms(
     penalty = ClassPenalty(
         lam, _side(row_weights, data, 0, "row_weights"), _side(column_weights, data, 1, "column_weights")
     )
-    if penalty.rows is None and penalty.columns is None:
+    if row_weights is None and column_weights is None:
         raise ValueError("sum_of_norms needs row_weights or column_weights; without them use transport.exact")
-    clock = Clock()
-    run = Run(data, penalty, clock, tol)
+    scaled, units = data.scaled()
+    clock = Clock(units)
+    run = Run(scaled, replace(penalty, lam=lam / units.cost), clock, tol)
     run.try_blocks()
+    if run.gap > tol:
+        run.try_exact()
     status = "converged"
     if run.gap > tol:
         status = run.split(max_iter) if run.few_pairs else run.accelerate(max_iter)
     best = run.best_dual
     return finish(
-        data, penalty, run.best_plan, best.f, best.g, clock, run.iterations, status, dual=best.anchors
+        data,
+        penalty,
+        *units.back(run.best_plan, best.f, best.g),
+        clock,
+        run.iterations,
+        status,
+        dual=best.anchors.times(units.cost),
     )
 
 
@@ -154,13 +165,16 @@ class Run:
     @property
     def gap(self) -> float:
         """Relative duality gap of the best points."""
-        scale = max(abs(self.best_value), self.data.scale_floor)
+        if not math.isfinite(self.best_value - self._bound):
+            return math.inf
+        scale = gap_scale(self.data, self.penalty, self.best_value)
         return (self.best_value - self._bound) / scale if scale > 0 else 0.0
 
     def offer(self, plan: np.ndarray, value: float | None = None) -> None:
-        """Keep a plan if it is the best."""
-        if value is None:
-            value = self.linear(plan) + self.penalty.value(plan, self.data.a, self.data.b)
+        """Keep a plan, its sums made right, if it is the best."""
+        right = rounded(plan, self.data.a, self.data.b)
+        if value is None or right is not plan:
+            plan, value = right, self.linear(right) + self.penalty.value(right, self.data.a, self.data.b)
         if value < self.best_value:
             self.best_plan, self.best_value = plan, value
 
@@ -171,8 +185,7 @@ class Run:
         """
         data = self.data
         total = data.cost + G
-        changed = TransportData(total, data.a, data.b, total, data.rows, data.columns, data.like)
-        _, f, _, _ = network_simplex(changed)
+        f = exact_transport(total, data.a, data.b).f
         g = (total - f[:, None]).min(axis=0)
         bound = float(f @ data.a + g @ data.b)
         if bound > self._bound:
@@ -183,6 +196,12 @@ class Run:
     def linear(self, plan: np.ndarray) -> float:
         """The cost of a plan."""
         return float(np.einsum("ij,ij->", self.data.cost, plan))
+
+    def try_exact(self) -> None:
+        """The plan without the penalty, which is nearly the best where ``lam`` is small enough."""
+        data, zero = self.data, np.zeros_like(self.data.cost)
+        self.offer(exact_transport(data.cost, data.a, data.b).plan)
+        self.prove(Anchors(zero, zero, 1.0, 1.0), zero)
 
     def try_blocks(self) -> None:
         """The plan of class blocks, and the duals that prove it where ``lam`` is large enough."""
@@ -198,7 +217,12 @@ class Run:
         """The nearest plan."""
         turned = np.ascontiguousarray(-point.T)
         data, wanted = self.data, min(1e-7, 1e-4 * self.tol) * self.data.mass
-        at, _, _ = newton(QuadraticColumns(1.0), turned, data.a, data.b, self._f, self._g, wanted, 50)
+        method = QuadraticColumns(1.0)
+        at, _, _ = newton(method, turned, data.a, data.b, self._f, self._g, wanted, 50)
+        if at.error > 1e3 * wanted:
+            # From far away a plan has few entries; potentials of the exact plan for these costs are close.
+            _, f, g, _ = exact_transport(-point, data.a, data.b)
+            at, _, _ = newton(method, turned, data.a, data.b, f, g, wanted, 200)
         self._f, self._g = at.f, at.g
         return np.ascontiguousarray(at.plan.T)
 
