@@ -382,8 +382,13 @@ def choose(problem: Problem, solver: str, tol: float) -> tuple[Plan, Entry]:
     else:
         name = solver
     entry = SOLVERS[name]
-    reason = entry.reason if solver == "auto" else "asked for by name"
-    return Plan(name, reason, tol, problem, entry, lambda: _rejected(problem, name)), entry
+    return planned(name, solver == "auto", tol, lambda: problem), entry
+
+
+def planned(name: str, automatic: bool, tol: float, form: Callable[[], Problem]) -> Plan:
+    """The plan of a solver that has been chosen for the problem that ``form`` makes."""
+    reason = SOLVERS[name].reason if automatic else "asked for by name"
+    return Plan(name, reason, tol, form, SOLVERS[name], lambda problem: _rejected(problem, name))
 
 
 def _taken(entry: Entry, problem: Problem) -> bool:

@@ -16,7 +16,7 @@ from wellposed.functionals.parameter import Parameter
 from wellposed.solvers.path_folds import as_folds, validation_losses
 from wellposed.solvers.path_result import PathPoint, RegularisationPath
 from wellposed.solvers.result import ConvergenceWarning
-from wellposed.solvers.selection_data import find_parameter, fits_in
+from wellposed.solvers.selection_data import find_parameter
 from wellposed.solvers.warm import solve_along
 from wellposed.solvers.zero_weight import zero_weight
 
@@ -117,10 +117,9 @@ def walk(
     objective: Objective, name: str, values: np.ndarray, tol: float, options: dict[str, Any]
 ) -> Iterator[PathPoint]:
     """The points of a path, one after the other."""
-    fits = [fit for term in objective.terms for fit in fits_in(term)]
-    for value, (at, result) in zip(values, solve_along(objective, name, values, tol, options), strict=True):
-        intercept = fits[0].intercept_at(result.x) if len(fits) == 1 else 0.0
-        yield PathPoint(float(value), at, result, intercept)
+    solved = solve_along(objective, name, values, tol, options)
+    for value, (result, intercept) in zip(values, solved, strict=True):
+        yield PathPoint(float(value), result, intercept=intercept, family=objective, parameter=name)
 
 
 def weights(objective: Objective, name: str, count: int, ratio: float) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,6 @@ from wellposed.operators._base import LinearOperator
 from wellposed.operators.matrices import DenseMatrix, Matrix, SparseMatrix
 from wellposed.operators.matrix_product import MatrixProduct
 from wellposed.parallel import map_tasks
-from wellposed.solvers.loop import Info
 from wellposed.solvers.selection_data import data_term, replaced, shape_of
 from wellposed.solvers.warm import solve_along
 
@@ -66,22 +65,22 @@ def losses_of(fold: Fold) -> list[float]:
     objective = Objective(tuple(replaced(t, fit, share * train) for t in fold.objective.terms))
     plain = test._plain()
     losses = []
-    options = {"callback": _until_close(objective, fold.tol), **fold.options}
-    for _, result in solve_along(objective, fold.name, fold.values, fold.tol, options):
-        u = (result.x if test.A is None else test.A(result.x)) + train.intercept_at(result.x)
+    enough = fold.tol * _at_zero(objective)
+    solved = solve_along(objective, fold.name, fold.values, fold.tol, fold.options, enough)
+    for result, intercept in solved:
+        u = (result.x if test.A is None else test.A(result.x)) + intercept
         losses.append(plain(u) / mass(test))
     return losses
 
 
-def _until_close(objective: Objective, tol: float) -> Callable[[Info], bool]:
-    """A callback that ends solves whose gap is small against the objective at zero.
+def _at_zero(objective: Objective) -> float:
+    """The objective at zero, against which a gap is small enough for a validation loss.
 
     At small weights the data may be fitted exactly; a gap relative to what is then left of the objective
     would take long, and no validation loss would show it.
     """
     zero = arrays.zeros(shape_of(objective), objective.data[0], arrays.real_dtype(objective.data[0]))
-    enough = tol * abs(objective(zero))
-    return lambda info: not (info.certificate.is_bound and info.certificate.value <= enough)
+    return abs(objective(zero))
 
 
 def mass(fit: DataFit) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -28,17 +28,25 @@ class PathPoint:
     Parameters
     ----------
     value : float
-    objective : Objective
-        With that value of the parameter: what `verify` takes along with ``result``.
     result : Result
     intercept : float
         The best constant beside ``x``, for data fits with ``intercept=True``; else 0.
+    family : Objective
+        The objective with any value of the parameter.
+    parameter : str
+        Its name.
     """
 
     value: float
-    objective: Objective
     result: Result
-    intercept: float = 0.0
+    intercept: float = field(default=0.0, kw_only=True)
+    family: Objective = field(kw_only=True, repr=False)
+    parameter: str = field(kw_only=True)
+
+    @cached_property
+    def objective(self) -> Objective:
+        """The objective at this value: what `verify` takes along with ``result``."""
+        return self.family.with_parameters({self.parameter: self.value})
 
     @property
     def x(self) -> Array:

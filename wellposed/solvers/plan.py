@@ -41,20 +41,25 @@ class Plan:
         Name, as ``minimize(solver=...)`` takes it.
     reason : str
     tol : float
-    problem : Problem
-        The canonical form.
+    form : callable
+        Gives the canonical form.
     entry : Entry
         What the solver says of itself.
     refusals : callable
-        Gives the other solvers, each with the reason why it was not taken.
+        From that form to the other solvers, each with the reason why it was not taken.
     """
 
     solver: str
     reason: str
     tol: float
-    problem: Problem
+    form: Callable[[], Problem]
     entry: Entry
-    refusals: Callable[[], tuple[tuple[str, str], ...]]
+    refusals: Callable[[Problem], tuple[tuple[str, str], ...]]
+
+    @cached_property
+    def problem(self) -> Problem:
+        """The canonical form."""
+        return self.form()
 
     @cached_property
     def formula(self) -> str:
@@ -100,7 +105,7 @@ class Plan:
     @cached_property
     def rejected(self) -> tuple[tuple[str, str], ...]:
         """The other solvers, each with the reason why it was not taken."""
-        return self.refusals()
+        return self.refusals(self.problem)
 
     def __getstate__(self) -> dict[str, Any]:
         """All of it in words, which is what another process gets: not the problem."""

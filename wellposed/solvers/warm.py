@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
+import numpy as np
+
 from wellposed.functionals.objective import Objective
-from wellposed.solvers.loop import Info
+from wellposed.solvers.choice import planned
+from wellposed.solvers.loop import MESSAGES, Info
 from wellposed.solvers.minimize import minimize
-from wellposed.solvers.result import ConvergenceWarning, Result
+from wellposed.solvers.path_blocks import BLOCK, Path, Solved, Squares, squares_of
+from wellposed.solvers.plan import Plan
+from wellposed.solvers.problem import Problem, canonical
+from wellposed.solvers.result import Certificate, ConvergenceWarning, Record, Result
+from wellposed.solvers.selection_data import fits_in
 
 
 def solve_near(
@@ -29,11 +38,83 @@ def solve_near(
 
 
 def solve_along(
-    objective: Objective, name: str, values: Iterable[float], tol: float, options: dict[str, Any]
-) -> Iterator[tuple[Objective, Result]]:
-    """The objective at one value of a parameter after another, each with its result."""
+    objective: Objective,
+    name: str,
+    values: np.ndarray,
+    tol: float,
+    options: dict[str, Any],
+    enough: float = 0.0,
+) -> Iterator[tuple[Result, float]]:
+    """The result at one value of a parameter after another, each with the intercept that belongs to it.
+
+    A gap of ``enough`` ends a solve even where it is large relative to the objective.
+    """
     last: Result | None = None
-    for value in values:
-        at = objective.with_parameters({name: float(value)})
-        last = solve_near(at, last, tol, **options)
-        yield at, last
+    done = 0
+    for last, intercept in _by_blocks(objective, name, values, tol, options, enough):
+        done += 1
+        yield last, intercept
+    if enough > 0:
+        options = {"callback": partial(_go_on, enough), **options}
+    fits = [fit for term in objective.terms for fit in fits_in(term)]
+    for value in values[done:]:
+        last = solve_near(objective.with_parameters({name: float(value)}), last, tol, **options)
+        yield last, fits[0].intercept_at(last.x) if len(fits) == 1 else 0.0
+
+
+def _go_on(enough: float, info: Info) -> bool:
+    return not (info.certificate.is_bound and info.certificate.value <= enough)
+
+
+def _by_blocks(
+    objective: Objective, name: str, values: np.ndarray, tol: float, options: dict[str, Any], enough: float
+) -> Iterator[tuple[Result, float]]:
+    """Those at the beginning that can be solved many at a time."""
+    solver = options.get("solver", "auto")
+    falling = bool(np.all(np.diff(values) < 0)) and values[-1] > 0
+    if set(options) - {"solver"} or solver not in ("auto", "coordinate-descent") or not falling:
+        return
+    squares = squares_of(objective, name, float(values[0]))
+    if squares is None:
+        return
+    path = Path(squares, tol, enough)
+    for first in range(0, len(values), BLOCK):
+        begin = time.perf_counter()
+        weights = values[first : first + BLOCK]
+        found = path.solve(weights)
+        if found is None:
+            return
+        seconds = (time.perf_counter() - begin) / len(found)
+        for value, solved in zip(weights, found, strict=True):
+            plan = planned(
+                "coordinate-descent", solver == "auto", tol, partial(_form, objective, name, float(value))
+            )
+            yield _result(squares, solved, plan, seconds), solved.intercept
+
+
+def _form(objective: Objective, name: str, value: float) -> Problem:
+    return canonical(objective.with_parameters({name: value}))
+
+
+def _result(squares: Squares, solved: Solved, plan: Plan, seconds: float) -> Result:
+    problem = squares.problem
+    x = problem.zeros().reshape(-1)
+    x[solved.ids] = solved.x
+    scale = max(abs(solved.objective), problem.scale_floor)
+    gap = max(solved.objective - solved.lower_bound, 0.0)
+    certificate = Certificate("duality gap", gap, scale, solved.objective, solved.lower_bound)
+    status = "converged" if certificate.relative <= plan.tol else "stopped"
+    x = x.reshape(problem.shape)
+    return Result(
+        x=x,
+        dual=(solved.dual.reshape(squares.form.loss.range_shape),),
+        objective=solved.objective,
+        certificate=certificate,
+        status=status,
+        message=MESSAGES[status],
+        iterations=solved.rounds,
+        seconds=seconds,
+        history=(Record(solved.rounds, seconds, solved.objective, certificate),),
+        plan=plan,
+        variable=x,
+    )
