@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import cvxpy as cp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.covariance import graphical_lasso
 from sklearn.linear_model import Lasso
@@ -188,6 +190,110 @@ def test_samples_of_normal_points_agree_with_the_closed_form():
     assert np.abs(one.z - other.z).max() < 0.15
 
 
+# ---------------------------------------------------------------- weights of coefficients
+
+
+def test_weights_of_coefficients_agree_with_a_cone_solver():
+    rng = np.random.default_rng(5)
+    P = rng.random((5, 4)) ** 3 + 1e-3
+    P /= P.sum()
+    features, lam = rng.normal(size=(6, 5, 4)), np.array([0.02, 0.3, 0.05, 0.1, 0.02, 0.5])
+    # A weight is the same as a feature divided by it.
+    value, scaled = oracle(features / lam[:, None, None], P, 0.5, 1.0)
+    result = T.inverse(features=features, coupling=P, eps=0.5, lam=lam, tol=1e-9)
+    assert result.converged
+    assert result.value == pytest.approx(value, abs=1e-6)
+    assert result.affinity == pytest.approx(scaled / lam, abs=1e-3)
+    same = T.inverse(features=features, coupling=P, eps=0.5, lam=np.full(6, 0.1), tol=1e-9)
+    plain = T.inverse(features=features, coupling=P, eps=0.5, lam=0.1, tol=1e-9)
+    assert same.affinity == pytest.approx(plain.affinity, abs=1e-12)
+
+
+def test_a_heavy_weight_removes_one_coefficient_and_the_rest_stays_optimal():
+    A0, Sa, Sb, _ = gaussian_case(11)
+    S = T.gaussian_coupling(A0, Sa, Sb, eps=2.0)
+    lam = np.full(A0.shape, 1e-3)
+    lam[1, 2] = 2 * np.abs(S).max() + 10
+    result = T.inverse_gaussian(S, Sa, Sb, eps=2.0, lam=lam, tol=1e-10)
+    assert result.affinity[1, 2] == 0
+    assert np.count_nonzero(result.affinity) == A0.size - 1
+    left, used = result.moments - S, result.affinity != 0
+    assert left[used] == pytest.approx(-(lam * np.sign(result.affinity))[used], rel=1e-2)
+    zero = T.inverse_gaussian(S, Sa, Sb, eps=2.0, lam=np.abs(S) * (1 + 1e-12))
+    assert not zero.affinity.any()
+    assert zero.certificate.value == 0.0
+
+
+def test_weights_decide_on_the_support_as_the_certificate_says():
+    """Twice the weight off the support brings a certificate of 1.15 below 1."""
+    problem = wp.problems.gaussian_inverse_transport(nodes=10, delta=0.1, eps=1.0)
+    lam = np.where(problem.affinity != 0, 1.0, 2.0)
+    plain = T.gaussian_sparsistency(problem.affinity, eps=1.0)
+    weighted = T.gaussian_sparsistency(problem.affinity, eps=1.0, lam=lam)
+    assert not plain.holds
+    assert weighted.holds
+    assert weighted.largest == pytest.approx(plain.largest / 2)
+    small = 1e-4 * np.abs(problem.cross).max()
+    result = T.inverse_gaussian(problem.cross, eps=1.0, lam=small * lam, tol=1e-10)
+    assert problem.wrong_positions(result.affinity) == 0
+
+
+# ---------------------------------------------------------------- certificates from the outside
+
+
+@given(st.integers(0, 10**6), st.floats(0.0, 2.0))
+@settings(max_examples=25, deadline=None)
+def test_whatever_is_handed_back_the_certificate_holds(seed, noise):
+    rng = np.random.default_rng(seed)
+    x, y = rng.normal(size=(2, 15, 2))
+    lam = rng.random((2, 2)) * 0.3 + 0.02
+    good = T.inverse(x, y, eps=1.5, lam=lam, tol=1e-8)
+    again = T.verify_inverse(good, x, y, eps=1.5, lam=lam)
+    assert again.value <= good.certificate.value + 1e-9
+    spoiled = dataclasses.replace(
+        good,
+        affinity=good.affinity + noise * rng.normal(size=(2, 2)),
+        plan=np.abs(good.plan * (1 + noise * rng.normal(size=(15, 15)))),
+        f=good.f + noise * rng.normal(size=15),
+        g=good.g + noise * rng.normal(size=15),
+    )
+    proof = T.verify_inverse(spoiled, x, y, eps=1.5, lam=lam)
+    assert proof.lower_bound <= good.value + 1e-9
+    assert proof.primal >= good.certificate.lower_bound - 1e-9
+    true = T.inverse(x, y, eps=1.5, lam=1e9, start=spoiled.affinity, max_iter=1, callback=lambda *_: False)
+    value = true.value + float(np.sum((lam - 1e9) * np.abs(spoiled.affinity)))
+    assert proof.primal >= value - 1e-5
+
+
+@given(st.integers(0, 10**6), st.floats(0.0, 1.0))
+@settings(max_examples=25, deadline=None)
+def test_the_same_between_normal_distributions(seed, noise):
+    A0, Sa, Sb, rng = gaussian_case(seed, 2, 3)
+    S, lam = T.gaussian_coupling(A0, Sa, Sb, eps=2.0), rng.random((2, 3)) + 0.01
+    good = T.inverse_gaussian(S, Sa, Sb, eps=2.0, lam=lam, tol=1e-9)
+    again = T.verify_inverse_gaussian(good, S, Sa, Sb, eps=2.0, lam=lam)
+    assert again.primal == pytest.approx(good.value, abs=1e-9)
+    assert again.value <= good.certificate.value + 1e-8
+    spoiled = dataclasses.replace(
+        good,
+        affinity=good.affinity + noise * rng.normal(size=(2, 3)),
+        moments=good.moments + noise * rng.normal(size=(2, 3)),
+    )
+    proof = T.verify_inverse_gaussian(spoiled, S, Sa, Sb, eps=2.0, lam=lam)
+    assert proof.lower_bound <= good.value + 1e-8
+    assert proof.primal >= good.certificate.lower_bound - 1e-8
+
+
+def test_results_of_another_problem_are_refused():
+    problem = wp.problems.gaussian_inverse_transport(nodes=3, eps=5.0, samples=30)
+    result = T.inverse(problem.x, problem.y, eps=5.0, lam=0.1)
+    with pytest.raises(ValueError, match="the plan of the result has shape"):
+        T.verify_inverse(result, problem.x[:20], problem.y[:20], eps=5.0, lam=0.1)
+    closed = T.inverse_gaussian(problem.cross, problem.cov_x, problem.cov_y, eps=5.0, lam=0.1)
+    with pytest.raises(ValueError, match="use verify_inverse_gaussian"):
+        T.verify_inverse(closed, problem.x, problem.y, eps=5.0, lam=0.1)
+
+
 # ---------------------------------------------------------------- limits and certificate
 
 
@@ -281,6 +387,20 @@ def test_independent_points_and_a_single_pair():
     assert not T.inverse(x[:1], y[:1], eps=1.0, lam=1e-3).affinity.any()
 
 
+def test_identical_points_and_samples_that_determine_nothing():
+    x, y = np.ones((8, 2)), np.random.default_rng(0).normal(size=(8, 3))
+    result = T.inverse(x, y, eps=1.0, lam=0.1)
+    assert result.converged
+    assert not result.affinity.any()
+    assert result.certificate.value == 0.0
+    # Two distinct points, each seen with one partner only: without a penalty there would be no minimum.
+    x = y = np.repeat([[-1.0], [1.0]], 4, axis=0)
+    result = T.inverse(x, y, eps=1.0, lam=0.01)
+    assert result.converged
+    assert result.moments == pytest.approx(1 - 0.01, abs=1e-6)
+    assert T.verify_inverse(result, x, y, eps=1.0, lam=0.01).relative < 1e-6
+
+
 def test_kind_and_precision_are_kept_and_input_is_not_changed():
     problem = wp.problems.gaussian_inverse_transport(nodes=3, eps=5.0, samples=40)
     x, y = problem.x.astype(np.float32), problem.y.astype(np.float32)
@@ -288,6 +408,7 @@ def test_kind_and_precision_are_kept_and_input_is_not_changed():
     y.setflags(write=False)
     result = T.inverse(x, y, eps=5.0, lam=0.1)
     assert {result.affinity.dtype, result.plan.dtype, result.f.dtype} == {np.dtype(np.float32)}
+    assert T.verify_inverse(result, x, y, eps=5.0, lam=0.1).relative < 1e-5
     again = T.inverse(x, y, eps=5.0, lam=0.1, start=result.affinity)
     assert again.iterations <= 2
     assert again.value == pytest.approx(result.value, rel=1e-5)
@@ -316,6 +437,8 @@ X = np.arange(6.0).reshape(3, 2)
         ({"x": X, "y": X, "eps": 0.0}, "eps must be a positive"),
         ({"x": X, "y": X, "lam": -1.0}, "lam must be a positive"),
         ({"x": X, "y": X, "lam": np.nan}, "lam must be a positive"),
+        ({"x": X, "y": X, "lam": np.array([[0.1, 0.1], [0.0, 0.1]])}, "lam must be .* everywhere, got 0"),
+        ({"x": X, "y": X, "lam": np.ones(3)}, "lam must be a number or have"),
         ({"x": X * np.nan, "y": X}, "x"),
         ({"x": X[:, 0], "y": X}, "x must be a matrix"),
         ({"x": X, "y": X, "coupling": -np.eye(3)}, "must not be negative"),

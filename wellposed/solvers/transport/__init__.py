@@ -16,11 +16,12 @@ from wellposed.solvers.transport.exact import exact
 from wellposed.solvers.transport.gaussian_coupling import gaussian_affinity, gaussian_coupling
 from wellposed.solvers.transport.group_lasso import group_lasso
 from wellposed.solvers.transport.incremental import sum_of_norms_incremental
-from wellposed.solvers.transport.inverse import InverseResult, inverse, inverse_gaussian, sparsistency
+from wellposed.solvers.transport.inverse import InverseResult, inverse, inverse_gaussian
+from wellposed.solvers.transport.inverse_verify import verify_inverse, verify_inverse_gaussian
 from wellposed.solvers.transport.quadratic import quadratic
 from wellposed.solvers.transport.result import TransportRecord, TransportResult
 from wellposed.solvers.transport.rounding import round_plan
-from wellposed.solvers.transport.sparsistency import Sparsistency, gaussian_sparsistency
+from wellposed.solvers.transport.sparsistency import Sparsistency, gaussian_sparsistency, sparsistency
 from wellposed.solvers.transport.sparsity_constrained import sparsity_constrained
 from wellposed.solvers.transport.sum_of_norms import sum_of_norms
 from wellposed.solvers.transport.weights import class_weights, gaussian_weights
@@ -58,4 +59,6 @@ __all__ = [
     "sum_of_norms",
     "sum_of_norms_incremental",
     "verify",
+    "verify_inverse",
+    "verify_inverse_gaussian",
 ]

@@ -15,6 +15,7 @@ import numpy as np
 
 from wellposed.functionals.feasible import rounded
 from wellposed.functionals.semidual import EntropicColumns, newton
+from wellposed.solvers.transport.gaussian_coupling import mixture
 
 
 class Features(Protocol):
@@ -178,12 +179,11 @@ class CouplingPoint:
         S = np.diag(b * (1 + 1e-13)) - P.T @ lifted + np.outer(b, b) / b.sum()
         return cho_factor(S, lower=True, overwrite_a=True, check_finite=False), lifted
 
-    def lower_bound(self, target: CouplingTarget, lam: float) -> float:
+    def lower_bound(self, target: CouplingTarget, lam: np.ndarray) -> float:
         """The dual value at the coupling mixed with the observed one until its moments are feasible."""
         model = self.model
         plan = rounded(self.plan, model.a, model.b)
-        worst = float(np.abs(model.features.moments(plan) - target.moments).max())
-        share = max(0.0, 1 - lam / worst) if worst > 0 else 0.0
+        share = mixture(model.features.moments(plan) - target.moments, lam)
         if share > 0:
             plan = (1 - share) * plan + share * target.plan
         return -model.divergence(plan)

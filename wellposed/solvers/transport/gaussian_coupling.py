@@ -107,10 +107,9 @@ class GaussianPoint:
         out[:k, :k] -= crossed * inner[:k, :k].T
         return np.asarray(self.left @ out @ self.right)
 
-    def lower_bound(self, target: GaussianTarget, lam: float) -> float:
+    def lower_bound(self, target: GaussianTarget, lam: np.ndarray) -> float:
         """The dual value at the cross-covariance mixed with the observed one until it is feasible."""
-        worst = float(np.abs(self.moments - target.moments).max())
-        share = max(0.0, 1 - lam / worst) if worst > 0 else 0.0
+        share = mixture(self.moments - target.moments, lam)
         k = len(self.s)
         K = (1 - share) * (self.U[:, :k] * self.correlations) @ self.Vt[:k] + share * target.whitened
         c = np.linalg.svd(K, compute_uv=False)
@@ -124,6 +123,12 @@ class GaussianTarget:
 
     moments: np.ndarray
     whitened: np.ndarray
+
+
+def mixture(left: np.ndarray, lam: np.ndarray) -> float:
+    """The share of the observed coupling with which no moment is off by more than ``lam``."""
+    worst = float((np.abs(left) / lam).max())
+    return 1 - 1 / worst if worst > 1 else 0.0
 
 
 def matrix(values: Any, name: str, shape: tuple[int, int] | None = None) -> np.ndarray:

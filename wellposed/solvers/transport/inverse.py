@@ -16,18 +16,20 @@ from wellposed import arrays
 from wellposed.arrays import Array
 from wellposed.solvers.result import Certificate, ConvergenceWarning
 from wellposed.solvers.transport.coupling_model import (
-    BilinearFeatures,
     CouplingModel,
     CouplingPoint,
     CouplingTarget,
-    Features,
-    ListedFeatures,
 )
 from wellposed.solvers.transport.data import check_control, check_positive
-from wellposed.solvers.transport.gaussian_coupling import GaussianModel, GaussianTarget, matrix, root
+from wellposed.solvers.transport.gaussian_coupling import GaussianModel, GaussianTarget
+from wellposed.solvers.transport.inverse_data import (
+    covariance_blocks,
+    first_affinity,
+    observation,
+    penalty_weights,
+)
 from wellposed.solvers.transport.inverse_newton import proximal_newton
 from wellposed.solvers.transport.result import MESSAGES, Clock, TransportRecord
-from wellposed.solvers.transport.sparsistency import Sparsistency, certificate_at
 
 REMEDIES = {**MESSAGES, "stalled": "Rounding stops further progress: raise tol, lam or eps."}
 
@@ -47,7 +49,7 @@ class InverseResult:
     f, g : array or None
         Its potentials for the cost of the centred features.
     value : float
-        :math:`\lambda \|A\|_1 + L(A)`; 0 at ``A = 0``.
+        :math:`\sum_k \lambda_k |A_k| + L(A)`; 0 at ``A = 0``.
     certificate : Certificate
         A duality gap.
     status : {"converged", "max_iter", "stalled", "stopped"}
@@ -91,7 +93,7 @@ def inverse(
     *,
     features: Any = None,
     eps: float,
-    lam: float,
+    lam: Any,
     start: Any = None,
     tol: float = 1e-6,
     max_iter: int = 100,
@@ -99,7 +101,7 @@ def inverse(
 ) -> InverseResult:
     r"""Learn a sparse affinity from a coupling, or from pairs of samples.
 
-    .. math:: \min_A \lambda \|A\|_1 + W(A) - \langle c_A, \hat\pi\rangle, \qquad
+    .. math:: \min_A \sum_k \lambda_k |A_k| + W(A) - \langle c_A, \hat\pi\rangle, \qquad
         W(A) = \max_{\pi} \langle c_A, \pi\rangle - \varepsilon\, \mathrm{KL}(\pi \,|\, a \otimes b)
 
     over couplings :math:`\pi` with the sums of rows and columns of :math:`\hat\pi`, where
@@ -117,8 +119,9 @@ def inverse(
         The values of any features at all pairs, in place of points.
     eps : float
         Positive, in units of the affinity.
-    lam : float
-        Positive. From ``max |centred moments of the coupling|`` on, the affinity is zero.
+    lam : float or array
+        Positive; one number, or one for each coefficient, in the shape of the affinity. The affinity is zero
+        where no centred moment of the coupling is larger than its ``lam``.
     start : array, optional
         A first affinity, such as that of a larger ``lam``.
     tol : float
@@ -149,7 +152,7 @@ def inverse(
     matrices of ``n x m``, time per step some ``n^3``: meant for up to a few thousand points.
 
     The dual bound is minus the divergence of the coupling mixed with the observed one until no moment is off
-    by more than ``lam``.
+    by more than its ``lam``; a ``lam`` of 0 would leave no such bound. `verify_inverse` proves it again.
 
     Examples
     --------
@@ -159,12 +162,13 @@ def inverse(
     >>> result.affinity.shape, result.certificate.relative < 1e-6
     ((3, 3), True)
     """
-    basis, observed, like = _observation(x, y, coupling, features)
-    eps, lam = check_positive(eps, "eps"), check_positive(lam, "lam")
+    basis, observed, like = observation(x, y, coupling, features)
+    eps = check_positive(eps, "eps")
     check_control(tol, max_iter)
     model = CouplingModel(basis, observed.sum(axis=1), observed.sum(axis=0), eps, min(1e-9, 1e-4 * tol))
     target = CouplingTarget(observed, basis.moments(observed))
-    return _learn(model, target, lam, _start(start, model.shape), tol, max_iter, callback, like)
+    weights, first = penalty_weights(lam, model.shape), first_affinity(start, model.shape)
+    return _learn(model, target, weights, first, tol, max_iter, callback, like)
 
 
 def inverse_gaussian(
@@ -173,7 +177,7 @@ def inverse_gaussian(
     cov_y: Any = None,
     *,
     eps: float,
-    lam: float,
+    lam: Any,
     start: Any = None,
     tol: float = 1e-6,
     max_iter: int = 100,
@@ -188,7 +192,7 @@ def inverse_gaussian(
     cov_x, cov_y : array, optional
         The covariances; the identity if absent.
     eps, lam, start, tol, max_iter, callback
-        As in `inverse`. From ``max |cross|`` on ``lam`` gives zero.
+        As in `inverse`. The affinity is zero where no ``|cross|`` is larger than its ``lam``.
 
     Returns
     -------
@@ -208,141 +212,18 @@ def inverse_gaussian(
     array([[1. , 0. , 0.5],
            [0. , 1. , 0. ]])
     """
-    S = matrix(cross, "cross")
-    (root_x, back_x), (root_y, back_y) = root(cov_x, "cov_x", S.shape[0]), root(cov_y, "cov_y", S.shape[1])
-    K = back_x @ S @ back_y
-    largest = float(np.linalg.norm(K, 2))
-    if largest > 1 + 1e-8 or not np.allclose(root_x @ K @ root_y, S, atol=1e-8 * (1 + np.abs(S).max())):
-        raise ValueError(
-            "cov_x, cov_y and cross are not the blocks of a covariance "
-            f"(largest canonical correlation {largest:.6g}): estimate all three from the same samples"
-        )
-    eps, lam = check_positive(eps, "eps"), check_positive(lam, "lam")
+    root_x, root_y, target = covariance_blocks(cross, cov_x, cov_y)
     check_control(tol, max_iter)
-    model, target = GaussianModel(root_x, root_y, eps), GaussianTarget(S, K)
+    model = GaussianModel(root_x, root_y, check_positive(eps, "eps"))
     like = arrays.as_floating(cross, "cross")
-    return _learn(model, target, lam, _start(start, model.shape), tol, max_iter, callback, like)
-
-
-def sparsistency(
-    affinity: Array,
-    x: Any = None,
-    y: Any = None,
-    a: Any = None,
-    b: Any = None,
-    *,
-    features: Any = None,
-    eps: float,
-) -> Sparsistency:
-    r"""Whether `inverse` can find the support of an affinity between given points.
-
-    Parameters
-    ----------
-    affinity : array
-        The true one, or an estimate.
-    x, y, features
-        As in `inverse`; all pairs of points take part.
-    a, b : array, optional
-        Weights of the points; equal if absent.
-    eps : float
-
-    Returns
-    -------
-    Sparsistency
-
-    Raises
-    ------
-    ValueError
-        As for `inverse`, or if the affinity is zero or its support linearly dependent.
-
-    Examples
-    --------
-    >>> import numpy as np, wellposed as wp
-    >>> x, y = np.random.default_rng(0).normal(size=(2, 100, 3))
-    >>> wp.transport.sparsistency(np.eye(3), x, y, eps=10.0).holds
-    True
-    """
-    if features is None and x is not None and y is not None:
-        n, m = len(x), len(y)
-    elif features is not None and len(np.shape(features)) == 3:
-        n, m = np.shape(features)[1:]
-    else:
-        raise ValueError("give points x and y, or features of shape (s, n, m)")
-    weights = np.outer(_weights(a, n, "a"), _weights(b, m, "b"))
-    basis, observed, _ = _observation(x, y, weights, features)
-    A = arrays.numpy_view(arrays.as_floating(affinity, "affinity")).astype(np.float64)
-    if A.shape != basis.shape:
-        raise ValueError(f"affinity has shape {A.shape}, expected {basis.shape}")
-    arrays.check_finite(A, "affinity")
-    model = CouplingModel(
-        basis, observed.sum(axis=1), observed.sum(axis=0), check_positive(eps, "eps"), 1e-12
-    )
-    return certificate_at(model.at(A), A, affinity)
-
-
-def _weights(weights: Any, count: int, name: str) -> np.ndarray:
-    if weights is None:
-        return np.full(count, 1 / count)
-    w = np.asarray(weights, dtype=np.float64)
-    if w.shape != (count,):
-        raise ValueError(f"{name} has shape {w.shape}, expected ({count},)")
-    return w
-
-
-def _observation(x: Any, y: Any, coupling: Any, features: Any) -> tuple[Features, np.ndarray, Array]:
-    """Centred features, the observed coupling of mass 1, and the array that sets the kind of answers."""
-    if (features is None) == (x is None and y is None):
-        raise ValueError("give points x and y, or features of shape (s, n, m): one of the two")
-    if features is None:
-        if x is None or y is None:
-            raise ValueError("both x and y are needed")
-        like = arrays.as_floating(x, "x")
-        left, right = matrix(x, "x"), matrix(y, "y")
-        P = _observed(coupling, len(left), len(right))
-        left = left - P.sum(axis=1) @ left
-        right = right - P.sum(axis=0) @ right
-        return BilinearFeatures(left, right), P, like
-    like = arrays.as_floating(features, "features")
-    if len(like.shape) != 3 or 0 in like.shape:
-        raise ValueError(f"features must have shape (s, n, m), got {tuple(like.shape)}")
-    arrays.check_finite(like, "features")
-    values = np.array(arrays.numpy_view(like), dtype=np.float64)
-    P = _observed(coupling, values.shape[1], values.shape[2])
-    values -= np.tensordot(values, P.sum(axis=0), 1)[:, :, None]
-    values -= np.einsum("i,kij->kj", P.sum(axis=1), values)[:, None, :]
-    return ListedFeatures(values), P, like
-
-
-def _observed(coupling: Any, n: int, m: int) -> np.ndarray:
-    if coupling is None:
-        if n != m:
-            raise ValueError(f"without a coupling x and y come in pairs, but there are {n} and {m} of them")
-        return np.eye(n) / n
-    P = matrix(coupling, "coupling", (n, m))
-    if P.min() < 0:
-        raise ValueError(f"a coupling must not be negative, but its least entry is {P.min():g}")
-    for axis, name in ((1, "row"), (0, "column")):
-        sums = P.sum(axis=axis)
-        if not sums.min() > 0:
-            where = int(sums.argmin())
-            raise ValueError(f"{name} {where} of the coupling is zero: leave this point out")
-    return np.asarray(P / P.sum())
-
-
-def _start(start: Any, shape: tuple[int, ...]) -> np.ndarray:
-    if start is None:
-        return np.zeros(shape)
-    given = arrays.as_floating(start, "start")
-    if tuple(given.shape) != shape:
-        raise ValueError(f"start has shape {tuple(given.shape)}, expected {shape}")
-    arrays.check_finite(given, "start")
-    return np.array(arrays.numpy_view(given), dtype=np.float64)
+    weights, first = penalty_weights(lam, model.shape), first_affinity(start, model.shape)
+    return _learn(model, target, weights, first, tol, max_iter, callback, like)
 
 
 def _learn(
     model: CouplingModel | GaussianModel,
     target: CouplingTarget | GaussianTarget,
-    lam: float,
+    lam: np.ndarray,
     start: np.ndarray,
     tol: float,
     max_iter: int,

@@ -26,14 +26,14 @@ class Point(Protocol):
     def curvature(self, chosen: np.ndarray) -> np.ndarray:
         """A block of its Hessian."""
 
-    def lower_bound(self, target: Any, lam: float) -> float:
+    def lower_bound(self, target: Any, lam: np.ndarray) -> float:
         """A bound below the minimum of the penalised loss."""
 
 
 def proximal_newton(
     model: Any,
     target: Any,
-    lam: float,
+    lam: np.ndarray,
     A: np.ndarray,
     tol: float,
     max_iter: int,
@@ -66,12 +66,12 @@ def proximal_newton(
     return point, certificate, max_iter, "max_iter"
 
 
-def _objective(point: Any, target: Any, lam: float) -> float:
-    return float(lam * np.abs(point.A).sum() + point.value - np.vdot(point.A, target.moments))
+def _objective(point: Any, target: Any, lam: np.ndarray) -> float:
+    return float(np.vdot(lam, np.abs(point.A)) + point.value - np.vdot(point.A, target.moments))
 
 
-def _bound(point: Any, target: Any, lam: float) -> float:
-    if not point.A.any() and np.abs(target.moments).max() <= lam:
+def _bound(point: Any, target: Any, lam: np.ndarray) -> float:
+    if not point.A.any() and np.all(np.abs(target.moments) <= lam):
         # The independent coupling is feasible in the dual, and its divergence is 0 without rounding.
         return 0.0
     return float(point.lower_bound(target, lam))
@@ -85,7 +85,7 @@ def _floor(model: Any, target: Any) -> float:
     return 1e-3 * float(flat[k]) ** 2 / (2 * curvature) if curvature > 0 else 0.0
 
 
-def _working_set(A: np.ndarray, gradient: np.ndarray, lam: float) -> np.ndarray:
+def _working_set(A: np.ndarray, gradient: np.ndarray, lam: np.ndarray) -> np.ndarray:
     """Coefficients in use, and those that violate optimality most, as many again."""
     active = A != 0
     excess = np.where(active, 0.0, np.abs(gradient) - lam)
@@ -94,21 +94,21 @@ def _working_set(A: np.ndarray, gradient: np.ndarray, lam: float) -> np.ndarray:
     return np.union1d(np.flatnonzero(active), order[excess[order] > 0])
 
 
-def _step(model: Any, point: Any, target: Any, lam: float, primal: float) -> Any | None:
+def _step(model: Any, point: Any, target: Any, lam: np.ndarray, primal: float) -> Any | None:
     """A step that descends; ``None`` where rounding hides any descent."""
     gradient = (point.moments - target.moments).reshape(-1)
     old = point.A.reshape(-1)
-    chosen = _working_set(old, gradient, lam)
+    chosen = _working_set(old, gradient, lam.reshape(-1))
     if not len(chosen):
         return None
     H, g, x0 = point.curvature(chosen), gradient[chosen], old[chosen]
     x, pull = x0.copy(), -g
     H[np.diag_indices_from(H)] *= 1 + 1e-12
-    report, w = np.zeros(2), np.full(len(x), lam)
-    sweeps(x, pull, H, w, -np.inf, np.inf, 20_000, 1e-13 * float(np.abs(g).max() + lam), report)
+    report, w = np.zeros(2), lam.reshape(-1)[chosen]
+    sweeps(x, pull, H, w, -np.inf, np.inf, 20_000, 1e-13 * float(np.abs(g).max() + w.max()), report)
     direction = x - x0
     # At most minus the curvature along the step at the minimiser, which rounding does not cancel.
-    slope = float(g @ direction + lam * (np.abs(x).sum() - np.abs(x0).sum()))
+    slope = float(g @ direction + w @ (np.abs(x) - np.abs(x0)))
     slope = min(slope, -0.5 * float(direction @ H @ direction))
     if not slope < 0:
         return None
@@ -124,12 +124,12 @@ def _step(model: Any, point: Any, target: Any, lam: float, primal: float) -> Any
     return None
 
 
-def _closer(there: Any, point: Any, target: Any, lam: float) -> bool:
+def _closer(there: Any, point: Any, target: Any, lam: np.ndarray) -> bool:
     """Whether the worst violation is smaller, where values differ by rounding only."""
     return _violation(there, target, lam) < 0.9 * _violation(point, target, lam)
 
 
-def _violation(point: Any, target: Any, lam: float) -> float:
+def _violation(point: Any, target: Any, lam: np.ndarray) -> float:
     gradient = point.moments - target.moments
     off = np.where(point.A != 0, np.abs(gradient + lam * np.sign(point.A)), np.abs(gradient) - lam)
     return float(max(off.max(), 0.0))

@@ -9,7 +9,10 @@ import numpy as np
 
 from wellposed import arrays
 from wellposed.arrays import Array
+from wellposed.solvers.transport.coupling_model import CouplingModel
+from wellposed.solvers.transport.data import check_positive
 from wellposed.solvers.transport.gaussian_coupling import gaussian_model, matrix
+from wellposed.solvers.transport.inverse_data import observation, penalty_weights, point_weights
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,8 @@ class Sparsistency:
     ----------
     z : array
         :math:`H_{\cdot I} H_{II}^{-1} \operatorname{sign}(A_I)`, the certificate: ``H`` is the Hessian of the
-        potential at the affinity ``A``, and ``I`` its support.
+        potential at the affinity ``A``, and ``I`` its support. With weights ``lam`` of the coefficients it is
+        :math:`H_{\cdot I} H_{II}^{-1} (\lambda \operatorname{sign} A)_I / \lambda`.
     support : array of bool
     largest : float
         The largest :math:`|z_k|` off the support.
@@ -40,11 +44,12 @@ class Sparsistency:
         return self.largest < 1
 
 
-def certificate_at(point: Any, A: np.ndarray, like: Any) -> Sparsistency:
+def certificate_at(point: Any, A: np.ndarray, like: Any, lam: Any = None) -> Sparsistency:
     """The certificate at a point of a model of couplings."""
     support = A != 0
     if not support.any():
         raise ValueError("the affinity is zero everywhere: it has no support to find")
+    weights = penalty_weights(1.0 if lam is None else lam, A.shape)
     chosen = np.flatnonzero(support)
     H = point.curvature(chosen)
     w = np.linalg.eigvalsh(H)
@@ -54,8 +59,8 @@ def certificate_at(point: Any, A: np.ndarray, like: Any) -> Sparsistency:
             f"{w[0]:g} to {w[-1]:g}): the affinity is not determined; leave some of them out"
         )
     direction = np.zeros(A.shape)
-    direction[support] = np.linalg.solve(H, np.sign(A[support]))
-    z = point.curve(direction)
+    direction[support] = np.linalg.solve(H, (weights * np.sign(A))[support])
+    z = point.curve(direction) / weights
     largest = float(np.abs(z[~support]).max()) if not support.all() else 0.0
     given = arrays.as_floating(like, "affinity")
     back = arrays.namespace(given).astype(arrays.from_numpy(z, given), given.dtype, copy=False)
@@ -63,7 +68,7 @@ def certificate_at(point: Any, A: np.ndarray, like: Any) -> Sparsistency:
 
 
 def gaussian_sparsistency(
-    affinity: Array, cov_x: Any = None, cov_y: Any = None, *, eps: float
+    affinity: Array, cov_x: Any = None, cov_y: Any = None, *, eps: float, lam: Any = None
 ) -> Sparsistency:
     r"""Whether `inverse_gaussian` can find the support of an affinity between normal distributions.
 
@@ -74,6 +79,8 @@ def gaussian_sparsistency(
     cov_x, cov_y : array, optional
         Covariances; the identity if absent.
     eps : float
+    lam : array, optional
+        Weights of the coefficients over each other, as in `inverse`; equal if absent.
 
     Returns
     -------
@@ -99,4 +106,63 @@ def gaussian_sparsistency(
     [2.138, 0.124]
     """
     A = matrix(affinity, "affinity")
-    return certificate_at(gaussian_model(A, cov_x, cov_y, eps).at(A), A, affinity)
+    return certificate_at(gaussian_model(A, cov_x, cov_y, eps).at(A), A, affinity, lam)
+
+
+def sparsistency(
+    affinity: Array,
+    x: Any = None,
+    y: Any = None,
+    a: Any = None,
+    b: Any = None,
+    *,
+    features: Any = None,
+    eps: float,
+    lam: Any = None,
+) -> Sparsistency:
+    r"""Whether `inverse` can find the support of an affinity between given points.
+
+    Parameters
+    ----------
+    affinity : array
+        The true one, or an estimate.
+    x, y, features
+        As in `inverse`; all pairs of points take part.
+    a, b : array, optional
+        Weights of the points; equal if absent.
+    eps : float
+    lam : array, optional
+        Weights of the coefficients over each other, as in `inverse`; equal if absent.
+
+    Returns
+    -------
+    Sparsistency
+
+    Raises
+    ------
+    ValueError
+        As for `inverse`, or if the affinity is zero or its support linearly dependent.
+
+    Examples
+    --------
+    >>> import numpy as np, wellposed as wp
+    >>> x, y = np.random.default_rng(0).normal(size=(2, 100, 3))
+    >>> wp.transport.sparsistency(np.eye(3), x, y, eps=10.0).holds
+    True
+    """
+    if features is None and x is not None and y is not None:
+        n, m = len(x), len(y)
+    elif features is not None and len(np.shape(features)) == 3:
+        n, m = np.shape(features)[1:]
+    else:
+        raise ValueError("give points x and y, or features of shape (s, n, m)")
+    weights = np.outer(point_weights(a, n, "a"), point_weights(b, m, "b"))
+    basis, observed, _ = observation(x, y, weights, features)
+    A = arrays.numpy_view(arrays.as_floating(affinity, "affinity")).astype(np.float64)
+    if A.shape != basis.shape:
+        raise ValueError(f"affinity has shape {A.shape}, expected {basis.shape}")
+    arrays.check_finite(A, "affinity")
+    model = CouplingModel(
+        basis, observed.sum(axis=1), observed.sum(axis=0), check_positive(eps, "eps"), 1e-12
+    )
+    return certificate_at(model.at(A), A, affinity, lam)
