@@ -12,12 +12,15 @@ from wellposed.experiments import sparse_inverse_ot, sparsity_constrained_ot, su
 def test_sum_of_norms():
     size = sum_of_norms_ot.Size(seeds=1, moons=16, colours=6, large=24, tol=1e-3)
     report = sum_of_norms_ot.run_at(size, seed=0)
-    assert len({claim.statement for claim in report.claims}) == len(report.claims) == 11
+    assert len({claim.statement for claim in report.claims}) == len(report.claims) == 15
     json.dumps(report.as_dict(), allow_nan=False)
     (row,) = report.numbers["recovery"]
     assert row["exact"] == 0.2
     assert row["path"][-1] < 1e-12
-    assert len(report.figure.axes) == 6
+    for masses in report.numbers["mass between classes"].values():
+        assert list(masses) == list(sum_of_norms_ot.METHODS)
+        assert masses["sum of norms"] < 1e-9
+    assert len(report.figure.axes) == 11
 
 
 def test_sparsity_constrained():
