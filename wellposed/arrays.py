@@ -98,7 +98,7 @@ _NUMPY = _NumPy("numpy")
 
 def namespace(*arrays: Array) -> Namespace:
     """The common namespace of ``arrays``; a mixture of libraries or devices is an error."""
-    if type(arrays[0]) is np.ndarray and all(type(a) is np.ndarray for a in arrays):
+    if type(arrays[0]) is np.ndarray and (len(arrays) == 1 or all(type(a) is np.ndarray for a in arrays)):
         return _NUMPY
     for a in arrays:
         if not is_array_api_obj(a):

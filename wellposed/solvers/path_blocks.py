@@ -111,8 +111,8 @@ def _known(objective: Objective, name: str) -> bool:
 class Path:
     """Where a path stands: the columns in use, their Gram matrix, and the pull at the latest weight."""
 
-    def __init__(self, squares: Squares, tol: float, enough: float):
-        self.squares, self.tol, self.enough = squares, tol, enough
+    def __init__(self, squares: Squares, tol: float, enough: float = 0.0, rounds: int = ROUNDS):
+        self.squares, self.tol, self.enough, self.rounds = squares, tol, enough, rounds
         form, dtype = squares.form, squares.problem.like.dtype
         self.dtype = dtype
         self.mass = float(squares.h.sum()) if squares.centred else 0.0
@@ -129,7 +129,7 @@ class Path:
         self._extend(self._predicted(float(weights[-1])))
         done: list[Solved] = []
         sharper = 1.0
-        for rounds in range(1, ROUNDS + 1):
+        for rounds in range(1, self.rounds + 1):
             if len(self.columns.ids) > self.columns.LARGEST:
                 return None
             rest = weights[len(done) :].astype(self.dtype)

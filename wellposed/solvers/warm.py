@@ -14,7 +14,7 @@ from wellposed.functionals.objective import Objective
 from wellposed.solvers.choice import planned
 from wellposed.solvers.loop import MESSAGES, Info
 from wellposed.solvers.minimize import minimize
-from wellposed.solvers.path_blocks import BLOCK, Path, Solved, Squares, squares_of
+from wellposed.solvers.path_blocks import BLOCK, ROUNDS, Path, Solved, Squares, squares_of
 from wellposed.solvers.plan import Plan
 from wellposed.solvers.problem import Problem, canonical
 from wellposed.solvers.result import Certificate, ConvergenceWarning, Record, Result
@@ -72,12 +72,15 @@ def _by_blocks(
     """Those at the beginning that can be solved many at a time."""
     solver = options.get("solver", "auto")
     falling = bool(np.all(np.diff(values) < 0)) and values[-1] > 0
-    if set(options) - {"solver"} or solver not in ("auto", "coordinate-descent") or not falling:
+    if set(options) - {"solver", "max_iter"} or solver not in ("auto", "coordinate-descent") or not falling:
         return
     squares = squares_of(objective, name, float(values[0]))
     if squares is None:
         return
-    path = Path(squares, tol, enough)
+    limit = options.get("max_iter")
+    if not (limit is None or isinstance(limit, (int, np.integer))):
+        return
+    path = Path(squares, tol, enough, ROUNDS if limit is None else min(int(limit), ROUNDS))
     for first in range(0, len(values), BLOCK):
         begin = time.perf_counter()
         weights = values[first : first + BLOCK]
