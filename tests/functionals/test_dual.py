@@ -91,3 +91,50 @@ def test_the_conjugate_of_the_cross_entropy_is_the_supremum(rng):
     assert 0 < s < 1
     assert math.isfinite(f._conjugate(s * far))
     assert f._conjugate(1.001 * s * far) == math.inf
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [0.1, 30.0, 300.0, 1e5])
+def test_the_best_intercept_of_counts_is_found_however_large_the_predictions(dtype, size):
+    from scipy.special import logsumexp
+
+    b = np.array([0.0, 1.0, 2.0, 5.0, 0.0], dtype)
+    u = (size * np.array([0.0, 1.0, 3.0, 8.0, -0.5])).astype(dtype)
+    loss = wp.PoissonLoss(None, b, intercept=True)
+    expected = np.log(8.0) - logsumexp(u.astype(float))
+    eps = float(np.finfo(dtype).eps)
+    assert loss.intercept_at(u) == pytest.approx(expected, rel=8 * eps, abs=8 * eps)
+    assert math.isfinite(loss(u))
+    slope = loss.gradient(u)
+    assert abs(float(slope.sum(dtype=float))) <= 32 * eps * np.abs(slope).sum()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@given(
+    x=arrays(np.float32, 5, elements=st.floats(-30, 30, width=32)),
+    step=st.floats(1e-3, 1e3),
+    seed=st.integers(0, 9),
+)
+def test_the_proximal_point_with_a_free_intercept_is_the_best(dtype, x, step, seed):
+    from wellposed.functionals.intercept import FreeIntercept
+
+    rng = np.random.default_rng(seed)
+    x = x.astype(dtype)
+    eps = float(np.finfo(dtype).eps)
+    for loss in (
+        wp.PoissonLoss(None, np.array([0.0, 1.0, 2.0, 5.0, 0.0], dtype)),
+        wp.LogisticLoss(None, np.array([1.0, -1.0, 1.0, 1.0, -1.0], dtype)),
+    ):
+        f = FreeIntercept(loss)
+        z = f.prox(x, step)
+        assert z.dtype == dtype
+
+        def value(v, f=f):
+            v = v.astype(float)
+            return f(v) + float((v - x) @ (v - x)) / (2 * step)
+
+        best = value(z)
+        noise = 64 * eps * (1 + abs(best) + float(np.abs(x).sum()) * (1 + 1 / step))
+        for _ in range(5):
+            d = rng.normal(size=5) * 10.0 ** rng.uniform(-3, 1)
+            assert best <= value(z + d) + noise

@@ -93,3 +93,27 @@ def test_bad_weights_are_refused() -> None:
         wp.SLOPE(np.ones(3))(np.ones(4))
     with pytest.raises(ValueError, match="at least 0"):
         wp.PoissonLoss(None, np.array([-1.0]))
+
+
+@hypothesis.given(st.integers(1, 40), st.integers(0, 10**6), st.integers(0, 2))
+def test_prox_of_slope_is_that_of_all_entries_sorted(n: int, seed: int, digits: int) -> None:
+    """Entries that become 0 are left out of the sorting; ties, zeros and weights of 0 change nothing."""
+    from scipy.optimize import isotonic_regression
+
+    rng = np.random.default_rng(seed)
+    v = np.round(2 * rng.normal(size=n), digits)
+    w = np.sort(np.abs(np.round(rng.normal(size=n), 1)))[::-1] * rng.choice([0.0, 0.3, 1.0, 2.0])
+    order = np.argsort(-np.abs(v), kind="stable")
+    expected = np.empty(n)
+    expected[order] = np.maximum(isotonic_regression(np.abs(v)[order] - w, increasing=False).x, 0)
+    point = wp.SLOPE(w).prox(v, 1.0)
+    np.testing.assert_allclose(point, np.sign(v) * expected, atol=1e-13)
+    assert not np.any(np.signbit(point) & (point == 0))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_scaled_dual_points_of_slope_are_inside_for_many_entries(dtype: type) -> None:
+    y = (10 * np.random.default_rng(0).normal(size=100_000)).astype(dtype)
+    f = wp.SLOPE(np.sqrt(2 * np.log(2e5 / np.arange(1, 100_001))))
+    assert f._conjugate(f.dual_scale(y) * y) == 0.0
+    assert f._conjugate(f.project_dual(y)) == 0.0

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from wellposed import arrays
 from wellposed.arrays import Array
-from wellposed.functionals._base import Functional, Shape, Traits
+from wellposed.functionals._base import Functional, Shape, Traits, step_for
 
 NEWTON_STEPS = 100
 BALANCE = 32.0
@@ -31,7 +32,9 @@ class FreeIntercept(Functional):
     Notes
     -----
     The gradient is that of the loss at the best constant, where its entries add up to 0. The conjugate is
-    that of the loss on the points whose entries add up to 0, and infinite elsewhere.
+    that of the loss on the points whose entries add up to 0, and infinite elsewhere. The proximal point is
+    :math:`\mathrm{prox}_\ell(x + c) - c` with the constant ``c`` at which the slopes there add up to 0. The
+    trait ``prox`` is set only where the gradient has no Lipschitz constant: else solvers do better with that.
     """
 
     loss: Functional
@@ -39,7 +42,8 @@ class FreeIntercept(Functional):
     @property
     def traits(self) -> Traits:
         t = self.loss.traits
-        return Traits(convex=t.convex, lipschitz=t.lipschitz, prox=False, conjugate=t.conjugate)
+        prox = t.prox and t.lipschitz == math.inf
+        return Traits(convex=t.convex, lipschitz=t.lipschitz, prox=prox, conjugate=t.conjugate)
 
     @property
     def shape(self) -> Shape | None:
@@ -50,28 +54,30 @@ class FreeIntercept(Functional):
         return self.loss.data
 
     def best(self, u: Array) -> float:
-        """The best constant: Newton's method on the sum of the slopes, kept between two bounds."""
+        """The best constant."""
         ones = arrays.namespace(u).ones_like(u)
-        low, high, c = -math.inf, math.inf, 0.0
-        previous = math.inf
-        for _ in range(NEWTON_STEPS):
-            slopes = self.loss.gradient(u + c)
-            slope = arrays.total(slopes)
-            low, high = (c, high) if slope < 0 else (low, c)
-            bend = arrays.total(self.loss.hessian_product(u + c, ones))
-            floor = arrays.epsilon(u) * arrays.total(arrays.namespace(u).abs(slopes))
-            if abs(slope) <= floor or (abs(slope) >= previous and abs(slope) <= 64 * floor):
-                break
-            previous = abs(slope)
-            step = -slope / bend if bend > 0 else math.copysign(max(1.0, abs(c)), -slope)
-            c = c + step if low < c + step < high else self._between(low, high, c, slope)
-        return c
 
-    @staticmethod
-    def _between(low: float, high: float, c: float, slope: float) -> float:
-        if math.isfinite(low) and math.isfinite(high):
-            return 0.5 * (low + high)
-        return c + math.copysign(max(1.0, abs(c)), -slope)
+        def at(c: float) -> tuple[Array, Array]:
+            return self.loss.gradient(u + c), self.loss.hessian_product(u + c, ones)
+
+        guess = getattr(self.loss, "_first_constant", None)
+        return _balance(at, 0.0 if guess is None else guess(u))
+
+    def prox(self, x: Array, step: Any = 1.0) -> Array:
+        if not self.loss.traits.prox:
+            return super().prox(x, step)
+        step = step_for(x, step)
+        if not isinstance(step, float):
+            raise ValueError(f"{self} takes one step, got an array of shape {tuple(step.shape)}")
+        ones = arrays.namespace(x).ones_like(x)
+
+        def at(c: float) -> tuple[Array, Array]:
+            v = self.loss.prox(x + c, step)
+            bend = self.loss.hessian_product(v, ones)
+            return self.loss.gradient(v), bend / (1 + step * bend)
+
+        c = _balance(at, self.best(x))
+        return self.loss.prox(x + c, step) - c
 
     def __call__(self, x: Array) -> float:
         return self.loss(x + self.best(x))
@@ -114,6 +120,35 @@ class FreeIntercept(Functional):
 
     def __str__(self) -> str:
         return f"{self.loss} with a free intercept"
+
+
+def _balance(at: Callable[[float], tuple[Array, Array]], c: float) -> float:
+    """The constant at which slopes add up to 0: Newton's method kept between two bounds.
+
+    ``at`` gives the slopes at a constant, whose sum increases with it, and their derivatives.
+    """
+    low, high, previous = -math.inf, math.inf, math.inf
+    for _ in range(NEWTON_STEPS):
+        slopes, bends = at(c)
+        slope, bend = arrays.total(slopes), arrays.total(bends)
+        low, high = (c, high) if slope < 0 else (low, c)
+        # Rounding of the slopes, and of the constant beside what it is added to.
+        size = arrays.total(arrays.namespace(slopes).abs(slopes)) + abs(c) * bend
+        floor = arrays.epsilon(slopes) * size
+        if abs(slope) <= floor or (abs(slope) >= previous and abs(slope) <= 64 * floor):
+            break
+        previous = abs(slope)
+        step = -slope / bend if bend > 0 else math.copysign(max(1.0, abs(c)), -slope)
+        if c + step == c:
+            break
+        c = c + step if low < c + step < high else _between(low, high, c, slope)
+    return c
+
+
+def _between(low: float, high: float, c: float, slope: float) -> float:
+    if math.isfinite(low) and math.isfinite(high):
+        return 0.5 * (low + high)
+    return c + math.copysign(max(1.0, abs(c)), -slope)
 
 
 def balanced(y: Array) -> Array:

@@ -170,6 +170,10 @@ def is_weight(value: Any) -> bool:
     return isinstance(value, (int, float, np.floating, np.integer, Parameter)) and not isinstance(value, bool)
 
 
+LEAST_WEIGHT = 1e-100
+"""Positive numbers below this are refused: products and quotients with them leave the range of numbers."""
+
+
 def positive(value: Any, name: str, zero_allowed: bool = False) -> None:
     """Raise `ValueError` unless a number or a scalar parameter is finite and positive."""
     if np.ndim(current(value)) > 0:
@@ -179,3 +183,8 @@ def positive(value: Any, name: str, zero_allowed: bool = False) -> None:
         raise ValueError(
             f"{name} must be finite and {'at least 0' if zero_allowed else 'positive'}, got {number}"
         )
+    if 0 < number < LEAST_WEIGHT and not isinstance(value, Parameter):
+        allowed = (
+            f"give 0, or at least {LEAST_WEIGHT:g}" if zero_allowed else f"give at least {LEAST_WEIGHT:g}"
+        )
+        raise ValueError(f"{name} is too small to compute with, got {number:g}: {allowed}")

@@ -88,6 +88,12 @@ class PoissonLoss(DataFit):
     def _curvature(self, u: Array) -> Array:
         return arrays.namespace(u).exp(u)
 
+    def _first_constant(self, u: Array) -> float:
+        """The constant with which the mean counts add up to the counts, however large ``u`` is."""
+        xp = arrays.namespace(u)
+        top, counts = float(xp.max(u)), arrays.total(self.b)
+        return (math.log(counts) if counts > 0 else 0.0) - top - math.log(arrays.total(xp.exp(u - top)))
+
     def _loss_prox(self, u: Array, step: Any) -> Array:
         """The root of ``z + step * e^z = c`` with ``c = u + step * b``: Newton from the right, monotone."""
         xp = arrays.namespace(u, self.b)

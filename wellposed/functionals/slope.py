@@ -62,17 +62,21 @@ class SLOPE(Functional):
     def traits(self) -> Traits:
         return Traits(homogeneous=True)
 
-    def _sorted(self, x: Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Absolute values in double precision, the largest first; their places; the weights."""
+    def _sizes(self, x: Array) -> tuple[np.ndarray, np.ndarray]:
+        """Absolute values, flat, and the weights, in double precision."""
         host = np.abs(arrays.to_host(x).reshape(-1).astype(np.float64))
         w = arrays.to_host(self.weights).astype(np.float64)
         if host.size != w.size:
             raise ValueError(f"SLOPE has {w.size} weights, x has shape {tuple(x.shape)}")
-        order = np.argsort(-host, kind="stable")
-        return host[order], order, w
+        return host, w
+
+    def _sorted(self, x: Array) -> tuple[np.ndarray, np.ndarray]:
+        """Absolute values, the largest first, and the weights."""
+        sizes, w = self._sizes(x)
+        return np.sort(sizes)[::-1], w
 
     def __call__(self, x: Array) -> float:
-        sizes, _, w = self._sorted(x)
+        sizes, w = self._sorted(x)
         return float(w @ sizes)
 
     def prox(self, x: Array, step: Any = 1.0) -> Array:
@@ -81,14 +85,19 @@ class SLOPE(Functional):
         step = step_for(x, step)
         if not isinstance(step, float):
             raise ValueError(f"SLOPE.prox takes one step, got an array of shape {tuple(step.shape)}")
-        sizes, order, w = self._sorted(x)
-        kept = np.empty_like(sizes)
-        kept[order] = np.maximum(isotonic_regression(sizes - step * w, increasing=False).x, 0)
+        sizes, w = self._sizes(x)
+        large = _candidates(sizes, step * w)
+        large = large[np.argsort(-sizes[large])]
         host = arrays.to_host(x)
-        return arrays.from_host((np.sign(host) * kept.reshape(host.shape)).astype(host.dtype), like=x)
+        point = np.zeros(sizes.size, host.dtype)
+        if large.size:
+            kept = isotonic_regression(sizes[large] - step * w[: large.size], increasing=False).x
+            # Adding 0 turns -0 into 0.
+            point[large] = np.copysign(np.maximum(kept, 0), host.reshape(-1)[large]) + 0.0
+        return arrays.from_host(point.reshape(host.shape), like=x)
 
     def _conjugate(self, y: Array) -> float:
-        sizes, _, w = self._sorted(y)
+        sizes, w = self._sorted(y)
         return math.inf if bool(np.any(np.cumsum(sizes) > np.cumsum(w))) else 0.0
 
     def project_dual(self, y: Array) -> Array:
@@ -98,12 +107,27 @@ class SLOPE(Functional):
         return self.dual_scale(inside) * inside
 
     def dual_scale(self, y: Array) -> float:
-        sizes, _, w = self._sorted(y)
+        sizes, w = self._sorted(y)
         sums, limits = np.cumsum(sizes), np.cumsum(w)
         over = sums > limits
         if not bool(over.any()):
             return 1.0
-        return float((limits[over] / sums[over]).min()) * (1 - 4 * arrays.epsilon(y))
+        rounding = 4 * arrays.epsilon(y) + w.size * float(np.finfo(np.float64).eps)
+        return float((limits[over] / sums[over]).min()) * (1 - rounding)
 
     def __str__(self) -> str:
         return f"SLOPE({self.weights.shape[0]} weights)"
+
+
+def _candidates(sizes: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """The places of entries that the proximal map may leave different from 0.
+
+    If there are ``k`` of them, none is at most the ``k``-th weight: such entries would all lie behind those
+    that are larger, with nothing above 0 left after the weights are subtracted.
+    """
+    count = sizes.size
+    while True:
+        large = np.flatnonzero(sizes > w[count - 1])
+        if large.size in (0, count):
+            return large
+        count = large.size

@@ -79,8 +79,9 @@ class PrimalDual:
         rows: list[Any] = []
         columns: Any = 0.0
         for t in self.blocks:
-            norm = max(t.norm, 1e-150)
-            if self._has_row_steps(t):
+            # Of an operator that is 0 the dual variable moves nothing, and any step will do.
+            norm = t.norm or 1.0
+            if self._has_row_steps(t) and t.norm > 0:
                 ones = self.problem.zeros() + 1
                 row, column = t.forward(ones), t.backward(t.forward(0 * ones) + 1)
                 xp = arrays.namespace(ones)
