@@ -11,6 +11,7 @@ import pytest
 
 import wellposed as wp
 from wellposed.functionals.calculus import Zero
+from wellposed.functionals.class_intercepts import ClassIntercepts
 from wellposed.functionals.intercept import FreeIntercept
 from wellposed.functionals.norms import L21
 from wellposed.functionals.smoothed import SmoothedL21
@@ -94,6 +95,14 @@ REGISTRY = [
         "soft logistic loss, intercept", lambda a: wp.SoftLogisticLoss(None, a(PROBABILITIES), intercept=True)
     ),
     Entry("multinomial loss", lambda a: wp.MultinomialLoss(None, a(PROBABILITIES))),
+    Entry(
+        "multinomial loss, intercept", lambda a: wp.MultinomialLoss(None, a(PROBABILITIES), intercept=True)
+    ),
+    Entry(
+        "multinomial loss of an operator, learned weights, intercept",
+        lambda a: wp.MultinomialLoss(MIX, a(PROBABILITIES), wp.Parameter("w", W[:, 0]), intercept=True),
+    ),
+    Entry("intercepts of classes", lambda a: ClassIntercepts(wp.MultinomialLoss(None, a(PROBABILITIES)))),
     Entry(
         "multinomial loss of an operator, learned weights",
         lambda a: wp.MultinomialLoss(MIX, a(PROBABILITIES), wp.Parameter("w", W[:, 0])),

@@ -10,7 +10,7 @@ import numpy as np
 
 from wellposed import arrays
 from wellposed.arrays import Array
-from wellposed.functionals._base import Shape, Traits
+from wellposed.functionals._base import Functional, Shape, Traits
 from wellposed.functionals.datafits import DataFit, check_real, check_weights, learnable_weights
 from wellposed.functionals.norms import extent
 from wellposed.functionals.parameter import Parameter, current, summed
@@ -36,11 +36,15 @@ class MultinomialLoss(DataFit):
         scores.
     weights : array or Parameter, optional
         ``w >= 0``, one for each sample; the sum, not the mean, is taken by default.
+    intercept : bool
+        Whether a constant for each class may be added to the scores free of charge: the value is then the
+        least one over all of them, and ``intercept_at(x)`` gives the best, which add up to 0.
 
     Raises
     ------
     ValueError
-        If shapes do not fit, a class is out of range, or probabilities are negative or do not sum to 1.
+        If shapes do not fit, a class is out of range, or probabilities are negative or do not sum to 1, or
+        a class has no sample though the intercepts are free (the best one would be infinite).
 
     Notes
     -----
@@ -57,6 +61,7 @@ class MultinomialLoss(DataFit):
     """
 
     weights: Array | Parameter | None = None
+    intercept: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "b", _probabilities(self.b, self.A))
@@ -66,6 +71,29 @@ class MultinomialLoss(DataFit):
         object.__setattr__(self, "weights", learnable_weights(self.weights))
         if self.weights is not None:
             check_weights(arrays.as_array(current(self.weights), "weights"), samples)
+        self._check_intercept()
+        if self.intercept:
+            self._check_classes()
+
+    def _check_classes(self) -> None:
+        xp = arrays.namespace(self.b)
+        totals = xp.sum(xp.reshape(self._each(self.b) * self.b, (-1, self.b.shape[-1])), axis=0)
+        if bool(xp.any(totals <= 0)):
+            empty = int(xp.argmin(totals))
+            raise ValueError(f"free intercepts need samples of every class: there are none of class {empty}")
+
+    def _without_intercept(self) -> tuple[Functional, LinearOperator | None]:
+        from wellposed.functionals.class_intercepts import ClassIntercepts
+
+        return ClassIntercepts(self._plain()), None
+
+    def intercept_at(self, x: Array) -> Any:
+        """The best constants to add to the scores, one for each class (0 without ``intercept``)."""
+        from wellposed.functionals.class_intercepts import ClassIntercepts
+
+        if not self.intercept:
+            return 0.0
+        return ClassIntercepts(self._plain()).best(x if self.A is None else self.A(x))
 
     def _w(self, like: Array) -> Any:
         return 1.0 if self.weights is None else arrays.as_namespace(current(self.weights), like, "weights")
@@ -90,6 +118,8 @@ class MultinomialLoss(DataFit):
         return self._each(u) * (softmax(u) - self.b)
 
     def hessian_product(self, x: Array, v: Array) -> Array:
+        if self.intercept:
+            return super().hessian_product(x, v)
         if self.A is not None:
             return self.A.apply_adjoint(self._plain().hessian_product(self.A(x), self.A(v)))
         p = softmax(x)

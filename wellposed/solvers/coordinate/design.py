@@ -13,6 +13,7 @@ import numpy as np
 
 from wellposed.operators._base import LinearOperator
 from wellposed.operators.matrices import DenseMatrix, SparseMatrix
+from wellposed.operators.matrix_product import MatrixProduct
 
 HEAVY = 1 << 20
 """Stored entries from which a product with all columns costs much more than bookkeeping does."""
@@ -107,6 +108,55 @@ class SparseDesign:
         return self.correlate(y), _spread(squares, sums, self.shape[0], centred)
 
 
+@dataclass(frozen=True, eq=False)
+class ClassDesign:
+    """Features that give one score per class: coefficient ``j * classes + k`` is that of feature ``j``."""
+
+    features: DenseDesign | SparseDesign
+    classes: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Scores and coefficients."""
+        rows, columns = self.features.shape
+        return rows * self.classes, columns * self.classes
+
+    def correlate(self, y: np.ndarray) -> np.ndarray:
+        """As `DenseDesign.correlate`."""
+        return self.features.correlate(y.reshape(-1, self.classes)).reshape(-1)
+
+    def columns(self, index: np.ndarray) -> Any:
+        """Some features, as the rows of an array."""
+        return self.features.columns(index)
+
+    def combine(self, index: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """As `DenseDesign.combine`."""
+        feature, kind = np.divmod(index, self.classes)
+        used, place = np.unique(feature, return_inverse=True)
+        rows = np.zeros((self.classes, len(used)), x.dtype)
+        rows[kind, place] = x
+        return self.features.combine(used, rows).T.reshape(-1)
+
+    @property
+    def heavy(self) -> bool:
+        """As `DenseDesign.heavy`."""
+        return self.features.heavy
+
+    def correlate_some(self, y: np.ndarray, index: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """As `DenseDesign.correlate_some`."""
+        feature, kind = np.divmod(index, self.classes)
+        used, place = np.unique(feature, return_inverse=True)
+        products = others.copy()
+        products[index] = (self.columns(used) @ y.reshape(-1, self.classes))[place, kind]
+        return products
+
+    def correlate_and_measure(self, y: np.ndarray, centred: bool) -> tuple[np.ndarray, np.ndarray]:
+        """As `DenseDesign.correlate_and_measure`."""
+        one = np.zeros(self.features.shape[0], y.dtype)
+        lengths = self.features.correlate_and_measure(one, centred)[1]
+        return self.correlate(y), np.repeat(lengths, self.classes)
+
+
 def _spread(square: np.ndarray, total: np.ndarray, count: int, centred: bool) -> np.ndarray:
     """Lengths of columns from sums of their entries and squares, without their means if ``centred``."""
     if centred:
@@ -115,11 +165,14 @@ def _spread(square: np.ndarray, total: np.ndarray, count: int, centred: bool) ->
     return np.asarray(np.sqrt(square))
 
 
-Design = DenseDesign | SparseDesign
+Design = DenseDesign | SparseDesign | ClassDesign
 
 
 def design_of(K: LinearOperator, dtype: np.dtype[Any]) -> Design | None:
     """The design of a matrix in host memory, in a precision; ``None`` for other operators."""
+    if isinstance(K, MatrixProduct):
+        features = design_of(K._one, dtype)
+        return None if not isinstance(features, DenseDesign) else ClassDesign(features, K.domain_shape[1])
     if isinstance(K, DenseMatrix) and type(K.matrix) is np.ndarray and not K.complex_domain:
         return DenseDesign(K._matrix.like(np.empty(0, dtype)))
     if isinstance(K, SparseMatrix):

@@ -10,11 +10,13 @@ import numpy as np
 from wellposed import arrays
 from wellposed.functionals._base import Functional
 from wellposed.functionals.calculus import peel
+from wellposed.functionals.class_intercepts import ClassIntercepts
 from wellposed.functionals.intercept import FreeIntercept
+from wellposed.functionals.multinomial import MultinomialLoss, softmax
 from wellposed.operators._base import LinearOperator
 from wellposed.operators.algebra import Composition
 from wellposed.operators.centring import Centring
-from wellposed.solvers.coordinate.design import Design, design_of
+from wellposed.solvers.coordinate.design import ClassDesign, Design, design_of
 from wellposed.solvers.coordinate.penalty import Penalty, penalty_of
 from wellposed.solvers.problem import Problem
 
@@ -30,12 +32,17 @@ class Loss:
     @property
     def centred(self) -> bool:
         """Whether an intercept is free."""
-        return self.centring is not None or isinstance(peel(self.f)[1], FreeIntercept)
+        return self.centring is not None or isinstance(peel(self.f)[1], (FreeIntercept, ClassIntercepts))
 
     @property
     def quadratic(self) -> bool:
         """Whether one Newton step is exact."""
         return self.f.traits.quadratic
+
+    @property
+    def multinomial(self) -> bool:
+        """Whether the loss is a cross-entropy, which couples the scores of the classes."""
+        return is_multinomial(self.f)
 
     def value_and_slope(self, u: np.ndarray) -> tuple[float, np.ndarray]:
         """The loss of predictions, and its gradient with respect to the (centred) predictions."""
@@ -47,10 +54,15 @@ class Loss:
         return self.f(self._shaped(u))
 
     def curvature(self, u: np.ndarray) -> np.ndarray:
-        """Second derivatives; where an intercept is free, at the best one."""
+        """Second derivatives; where an intercept is free, at the best one.
+
+        Of the cross-entropy, which couples the classes, the weighted probabilities that they are made of.
+        """
         c, inner = peel(self.f)
         v = self._shaped(u)
-        if isinstance(inner, FreeIntercept):
+        if isinstance(inner, MultinomialLoss):
+            return np.asarray(c * inner._each(v) * softmax(v)).reshape(-1)
+        if isinstance(inner, (FreeIntercept, ClassIntercepts)):
             return np.asarray(c * inner.curvature(v)).reshape(-1)
         return np.asarray(self.f.hessian_product(v, np.ones_like(v)) + 0 * v).reshape(-1)
 
@@ -84,6 +96,8 @@ def coordinate_form(problem: Problem) -> Form | str:
     design = design_of(K, problem.like.dtype)
     if design is None:
         return f"{K!r} is no matrix in host memory"
+    if isinstance(design, ClassDesign) != is_multinomial(term.f):
+        return f"{term.f} of {K!r} is neither one score per class nor one prediction per sample"
     penalty = penalty_of(problem.simple, problem.like)
     if isinstance(penalty, str):
         return penalty
@@ -102,7 +116,14 @@ def _not_one_loss(problem: Problem) -> str:
         return f"{f} is not convex and smooth with a known conjugate"
     inner = peel(f)[1]
     loss = inner.loss if isinstance(inner, FreeIntercept) else inner
-    return "" if loss.traits.separable else f"{f} is not a sum over single predictions"
+    if loss.traits.separable or is_multinomial(f):
+        return ""
+    return f"{f} is not a sum over single predictions"
+
+
+def is_multinomial(f: Functional) -> bool:
+    """Whether a loss couples the scores of the classes."""
+    return isinstance(peel(f)[1], (MultinomialLoss, ClassIntercepts))
 
 
 def _split(K: LinearOperator) -> tuple[LinearOperator, Centring | None]:

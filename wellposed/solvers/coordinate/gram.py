@@ -131,9 +131,9 @@ def _solved(H: np.ndarray, right: np.ndarray) -> np.ndarray | None:
     if len(H) <= SMALL:
         try:
             np.linalg.cholesky(H)
+            return np.asarray(np.linalg.solve(H, right))
         except np.linalg.LinAlgError:
             return None
-        return np.linalg.solve(H, right)
     # The import takes longer than small systems do.
     import scipy.linalg
 

@@ -20,7 +20,7 @@ SUFFICIENT = 1e-4
 SHORTEST = 1e-10
 """Part of a Newton step below which rounding stops the line search."""
 
-SHARPER = 0.01
+SHARPER = 0.1
 """Slope that a quadratic problem is solved to, relative to the one where it begins."""
 
 NOISE = 16.0
@@ -28,6 +28,9 @@ NOISE = 16.0
 
 FLAT = 1e-2
 """Least curvature, relative to the largest, of the quadratic models."""
+
+RARE = 1e-4
+"""Least probability of a class in those of the cross-entropy, where small ones are the rule."""
 
 
 def minimise(
@@ -81,7 +84,7 @@ def _curvatures(loss: Loss, u: np.ndarray, dtype: np.dtype[Any]) -> Iterator[np.
     h = loss.curvature(u)
     largest = float(h.max(initial=0))
     if largest > 0:
-        yield np.maximum(h, FLAT * largest).astype(dtype)
+        yield np.maximum(h, (RARE if loss.multinomial else FLAT) * largest).astype(dtype)
     bound = loss.f.traits.lipschitz
     if bound is not None and math.isfinite(bound) and bound > 0:
         yield np.full(h.shape, bound, dtype)

@@ -17,7 +17,7 @@ import numpy as np
 
 from wellposed.arrays import Array
 from wellposed.solvers.certificates import Duals, Proof, lower_bound
-from wellposed.solvers.coordinate.design import SparseDesign
+from wellposed.solvers.coordinate.design import ClassDesign, SparseDesign
 from wellposed.solvers.coordinate.form import Form, coordinate_form
 from wellposed.solvers.coordinate.newton import minimise
 from wellposed.solvers.coordinate.pool import Pool
@@ -135,12 +135,14 @@ class WorkingSet:
         """The working set's columns, gathered anew where the state came from elsewhere."""
         if s.pool is None or not np.array_equal(s.pool.units, s.units):
             # These bring Numba, which no other solver should have to wait for.
+            from wellposed.solvers.coordinate.class_pool import ClassPool
             from wellposed.solvers.coordinate.dense_pool import DensePool
             from wellposed.solvers.coordinate.sparse_pool import SparsePool
 
             form = self.form
             sparse = isinstance(form.design, SparseDesign) and form.penalty.groups is None
-            kind = SparsePool if sparse else DensePool
+            plain = SparsePool if sparse else DensePool
+            kind = ClassPool if isinstance(form.design, ClassDesign) else plain
             s.pool = kind(form.design, form.penalty, form.loss.centred, form.loss.quadratic)
             s.pool.extend(s.units)
         return s.pool
