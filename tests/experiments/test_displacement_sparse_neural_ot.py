@@ -14,7 +14,7 @@ pytest.importorskip("torch")
 
 from wellposed.experiments import displacement_sparse_neural_ot as experiment
 
-TINY = experiment.Size(60, (4,), 48, 4, 5e-3, 2)
+TINY = experiment.Size(40, (4,), 24, 2, 5e-3, 1)
 
 
 def test_all_claims_are_measured():

@@ -105,7 +105,7 @@ def derivatives(seed: int) -> Iterator[Claim]:
 
 
 def saddle(
-    m: np.ndarray, penalty: wp.Functional, lam: float, steps: int = 1000, rate: float = 0.02
+    m: np.ndarray, penalty: wp.Functional, lam: float, steps: int = 500, rate: float = 0.1
 ) -> np.ndarray:
     """The shift ``b`` after the game between ``f = |x|^2/2 + <a, x>`` and ``g = |y|^2/2 + <b, y>``."""
     a, b = -m.copy(), np.zeros_like(m)
