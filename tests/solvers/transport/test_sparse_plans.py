@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import warnings
 
 import cvxpy as cp
@@ -79,6 +80,62 @@ def test_the_relaxation_agrees_with_a_cone_solver(k):
     assert T.verify(cost, a, b, result).value == pytest.approx(result.certificate.value, abs=1e-12)
 
 
+@pytest.mark.parametrize("k", [2, 3, 5])
+def test_the_gap_of_the_relaxation_closes_at_kinks_of_the_dual_too(k):
+    cost, a, b = histograms()
+    result = T.sparsity_constrained(cost, a, b, reg=1.0, k=k, tol=1e-8)
+    assert result.status == "converged"
+    assert result.certificate.relative <= 1e-8
+    # The plan with k entries errs, because the maximum of the dual is at a kink.
+    assert result.marginal_errors[0] > 1e-3
+    assert "relaxation" in result.certificate.note
+
+
+def best_plan_with_two_entries(cost, a, b, reg):
+    """Over all supports, each a quadratic programme of the entries that they leave."""
+    n, m = cost.shape
+    pairs, best = list(itertools.combinations(range(n), 2)), np.inf
+    for supports in itertools.product(pairs, repeat=m):
+        rows = np.array(supports)
+        if len(np.unique(rows)) < n:
+            continue
+        # Entries are t_j for the first row of each pair and b_j - t_j for the second.
+        first, second = (rows[:, k][None] == np.arange(n)[:, None] for k in (0, 1))
+        left = a - second @ b
+        t, *_ = np.linalg.lstsq((first * 1.0) - second, left, rcond=None)
+        if m > n - 1 or np.abs((first * 1.0 - second) @ t - left).max() > 1e-12:
+            continue
+        plan = first * t + second * (b - t)
+        if plan.min() >= -1e-12:
+            best = min(best, float(np.sum(cost * plan) + reg / 2 * np.sum(plan**2)))
+    return best
+
+
+def test_the_problem_with_few_entries_can_have_a_true_gap():
+    rng = np.random.default_rng(3)
+    a, b, gaps = np.full(4, 1 / 4), np.full(3, 1 / 3), []
+    for _ in range(4):
+        cost = rng.random((4, 3))
+        result = T.sparsity_constrained(cost, a, b, reg=5.0, k=2, tol=1e-7)
+        gaps.append(best_plan_with_two_entries(cost, a, b, 5.0) - result.value)
+        assert gaps[-1] >= -1e-9
+    assert max(gaps) > 1e-3
+
+
+def test_newtons_direction_is_that_of_finite_differences():
+    rng = np.random.default_rng(0)
+    cost, f, g = rng.random((8, 5)), 0.1 * rng.normal(size=8), 1.2 + 0.1 * rng.normal(size=5)
+    a, b, problem, mu = np.full(8, 1 / 8), np.full(5, 1 / 5), KSparse(0.7, 3), 0.5
+
+    def slopes(v):
+        return np.concatenate(smoothed_dual(problem, cost, a, b, v[:8], v[8:], mu).gradient(a, b))
+
+    v, h = np.concatenate([f, g]), 1e-6
+    H = np.array([(slopes(v - h * e) - slopes(v + h * e)) / (2 * h) for e in np.eye(13)])
+    step = np.concatenate(smoothed_dual(problem, cost, a, b, f, g, mu).step(a, b))
+    assert H @ step == pytest.approx(slopes(v), abs=2e-2 * np.abs(slopes(v)).max())
+
+
 def test_the_dual_is_at_least_that_of_pot():
     cost, a, b = histograms()
     for k in (4, 8):
@@ -102,17 +159,16 @@ def test_the_smoothed_dual_is_little_above_and_its_gradient_is_the_errors(seed, 
     cost, f, g = rng.random((8, 5)), rng.normal(size=8), rng.normal(size=5)
     a, b = np.full(8, 1 / 8), np.full(5, 1 / 5)
     problem = KSparse(0.7, k)
-    value, plan = smoothed_dual(problem, cost, a, b, f, g, mu)
+    at = smoothed_dual(problem, cost, a, b, f, g, mu)
+    value, plan = at.value, at.plan
     exact = problem.bound(cost, a, b, f, g)
     assert exact - 1e-12 <= value <= exact + 0.5 * mu * k * 5 + 1e-12
     d, h = rng.normal(size=8), 1e-6
-    up, down = (smoothed_dual(problem, cost, a, b, f + s * h * d, g, mu)[0] for s in (1, -1))
+    up, down = (smoothed_dual(problem, cost, a, b, f + s * h * d, g, mu).value for s in (1, -1))
     assert (up - down) / (2 * h) == pytest.approx((a - plan.sum(1)) @ d, abs=1e-4 / mu**0.5)
 
 
 def test_columns_are_the_best_of_all_supports():
-    import itertools
-
     rng = np.random.default_rng(1)
     cost, f, b = rng.random((5, 3)), rng.normal(size=5), np.array([0.2, 0.5, 0.3])
     plan, _ = KSparse(0.6, 2).columns(cost, b, f)

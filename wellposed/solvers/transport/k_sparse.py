@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wellposed.functionals.semidual import direction
 from wellposed.functionals.sparse_envelope import SparseEnvelope
 
 
@@ -63,33 +64,82 @@ class KSparse:
         return f"at most {self.k} entries per column, reg = {self.reg:g}"
 
 
-def smoothed_dual(
-    problem: KSparse, cost: np.ndarray, a: np.ndarray, b: np.ndarray, f: np.ndarray, g: np.ndarray, mu: float
-) -> tuple[float, np.ndarray]:
-    r"""A smooth function above the dual, and the plan whose errors of sums are its gradient.
+@dataclass(frozen=True)
+class SmoothedDual:
+    r"""A smooth function above the dual, at one point.
 
     The sum of the ``k`` largest squares is a maximum over shares :math:`0 \le u \le 1,\ \sum u \le k`; from
     it :math:`\tfrac{\mu}{2}\|u\|^2` is taken, which costs at most :math:`\mu k / 2` for each column.
     """
+
+    f: np.ndarray
+    g: np.ndarray
+    value: float
+    plan: np.ndarray
+    """Its errors of sums are the gradient."""
+    slack: np.ndarray
+    """The positive part of ``f + g - cost``."""
+    shares: np.ndarray
+    capped: np.ndarray
+    """The columns whose shares would sum to more than ``k``."""
+    mu: float
+    reg: float
+
+    def gradient(self, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What the sums of rows, and of columns, lack."""
+        return a - self.plan.sum(axis=1), b - self.plan.sum(axis=0)
+
+    def step(self, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Newton's direction; potentials of columns are eliminated, each has a curvature of its own."""
+        by_f, by_g = self.gradient(a, b)
+        free = (self.shares > 0) & (self.shares < 1)
+        pull = np.where(free, self.slack / self.reg, 0.0) / np.sqrt(self.mu)
+        d = self.shares * (self.slack > 0) / self.reg + pull * pull
+        common = pull / np.sqrt(np.maximum(free.sum(axis=0), 1)) * self.capped
+        sums = common.sum(axis=0)
+        across = d - common * sums
+        alone = d.sum(axis=0) - sums * sums
+        alone = np.where(alone > 0, alone, 1 / self.reg)
+        curvature = -(common @ common.T) - (across / alone) @ across.T
+        curvature[np.diag_indices_from(curvature)] += d.sum(axis=1)
+        wanted = by_f - across @ (by_g / alone)
+        error = float((np.abs(by_f).sum() + np.abs(by_g).sum()) / a.sum())
+        df = direction(curvature, float(d.sum()) / len(a), wanted, error)
+        return df, (by_g - across.T @ df) / alone
+
+
+def smoothed_dual(
+    problem: KSparse, cost: np.ndarray, a: np.ndarray, b: np.ndarray, f: np.ndarray, g: np.ndarray, mu: float
+) -> SmoothedDual:
+    """The smoothed dual at a pair of potentials."""
     s = np.maximum(f[:, None] + g - cost, 0.0)
     gains = s * s / (2 * problem.reg)
-    u = _shares(gains, problem.k, mu)
+    u, capped = _shares(gains, problem.k, mu)
     value = float(f @ a + g @ b) - float(np.einsum("ij,ij->", u, gains))
     value += 0.5 * mu * float(np.einsum("ij,ij->", u, u))
-    return value, u * s / problem.reg
+    return SmoothedDual(f, g, value, u * s / problem.reg, s, u, capped, mu, problem.reg)
 
 
-def _shares(gains: np.ndarray, k: int, mu: float) -> np.ndarray:
-    """``clip((gains - tau) / mu, 0, 1)`` with the least ``tau >= 0`` that leaves sums of at most ``k``."""
+def _shares(gains: np.ndarray, k: int, mu: float) -> tuple[np.ndarray, np.ndarray]:
+    """``clip((gains - tau) / mu, 0, 1)`` with the least ``tau >= 0`` that leaves sums of at most ``k``.
+
+    And the columns for which that ``tau`` is not 0.
+    """
     # The sum falls with tau between the (k + 1)-th largest gain less mu and the k-th largest.
     ranked = np.partition(gains, (len(gains) - k - 1, len(gains) - k), axis=0)
     low, high = np.maximum(ranked[len(gains) - k - 1] - mu, 0.0), ranked[len(gains) - k].copy()
     high = np.maximum(high, low)
+    tau = low
     for _ in range(60):
-        tau = 0.5 * (low + high)
-        over = np.clip((gains - tau) / mu, 0.0, 1.0).sum(axis=0) > k
-        low, high = np.where(over, tau, low), np.where(over, high, tau)
-        if np.all(high - low <= 1e-14 * (high + mu)):
+        u = np.clip((gains - tau) / mu, 0.0, 1.0)
+        lacking = u.sum(axis=0) - k
+        done = (np.abs(lacking) <= 1e-14 * k) | ((tau == 0) & (lacking <= 0)) | (high - low <= 1e-15 * high)
+        if done.all():
             break
-    free = np.clip(gains / mu, 0.0, 1.0)
-    return np.where(free.sum(axis=0) <= k, free, np.clip((gains - high) / mu, 0.0, 1.0))
+        low, high = np.where(lacking > 0, tau, low), np.where(lacking > 0, high, tau)
+        # Newton's step is exact where no entry becomes free or bound on the way; else the middle.
+        count = ((u > 0) & (u < 1)).sum(axis=0)
+        there = tau + lacking * mu / np.maximum(count, 1)
+        inside = (there > low) & (there < high) & (count > 0)
+        tau = np.where(done, tau, np.where(inside, there, 0.5 * (low + high)))
+    return u, tau > 0

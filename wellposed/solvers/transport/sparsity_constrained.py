@@ -7,10 +7,17 @@ from typing import Any
 import numpy as np
 
 from wellposed.functionals.network_simplex import exact_transport
+from wellposed.solvers.transport.certify import certify
 from wellposed.solvers.transport.data import TransportData, check_control, check_positive, check_transport
-from wellposed.solvers.transport.k_sparse import KSparse, smoothed_dual
+from wellposed.solvers.transport.k_sparse import KSparse, SmoothedDual, smoothed_dual
 from wellposed.solvers.transport.quadratic import quadratic
 from wellposed.solvers.transport.result import Clock, TransportResult, finish
+
+NARROWER = 0.2
+"""Factor of the width of the smoothing from level to level."""
+
+STEPS = 100
+"""Newton steps at one width, at most."""
 
 
 def sparsity_constrained(
@@ -20,8 +27,8 @@ def sparsity_constrained(
     *,
     reg: float,
     k: int,
-    tol: float = 1e-5,
-    max_iter: int = 5000,
+    tol: float = 1e-6,
+    max_iter: int = 2000,
 ) -> TransportResult:
     r"""Quadratically regularised transport with at most ``k`` entries in each column.
 
@@ -40,9 +47,9 @@ def sparsity_constrained(
         At least 1; from the number of rows on it says nothing, and this is `quadratic`.
     tol : float
         Bound of the duality gap of the convex relaxation, relative to its value. For small ``k`` rounding
-        in the smoothed dual ends the run near 1e-6: a smaller ``tol`` gives the status ``"stalled"``.
+        ends the run near 1e-9: a smaller ``tol`` gives the status ``"stalled"``.
     max_iter : int
-        Evaluations of the dual.
+        Newton steps.
 
     Returns
     -------
@@ -60,7 +67,11 @@ def sparsity_constrained(
     -----
     The dual of T. Liu, J. Puigcerver and M. Blondel, Sparsity-constrained optimal transport, 2023, is not
     smooth where the ``k`` largest entries are not unique, and that is where its maximum is for small ``k``.
-    Here it is smoothed, with a width that comes down until the gap is closed.
+    Here it is smoothed, with a width that comes down until the gap is closed, and Newton's method is used.
+
+    The relaxation is convex, so its gap closes for every ``k``. The least value with at most ``k`` entries
+    may lie above (or there is no such plan at all): that difference is not in the certificate, and no
+    potentials can close it, as the dual is the same.
 
     Examples
     --------
@@ -108,56 +119,80 @@ def _smoothing(
     max_iter: int,
     clock: Clock,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int, str]:
-    """L-BFGS on the smoothed dual, whose width comes down by tenths until the gap is closed."""
-    from scipy.optimize import minimize
-
-    from wellposed.solvers.transport.certify import certify
-
-    n, count = len(data.a), 0
-    mu = problem.reg * (data.mass / len(data.b) / problem.k) ** 2 / 2
+    """Newton's method on the smoothed dual, whose width comes down until the gap is closed."""
     g = problem.best_g(data.cost, data.a, data.b, f)
-    # Potentials in units of the spread and the dual per unit of mass, so that scales do not matter.
-    unit = max(data.spread, problem.reg * data.mass / len(data.b))
-    # The best plan and the best potentials may come from different widths, or be the exact ones.
     first = certify(data, problem, plan, f, g).certificate
     if first.relative <= tol:
         return plan, f, g, 0, "converged"
-    least, highest, best, at = first.primal, first.lower_bound, plan, (f, g)
+    # The best plan and the best potentials may come from different widths, or be the exact ones.
+    least, highest, best, proof = first.primal, first.lower_bound, plan, (f, g)
+    mu, count, idle = problem.reg * (data.mass / len(data.b) / problem.k) ** 2 / 2, 0, 0
+    unit = max(data.spread, problem.reg * data.mass / len(data.b))
     while True:
-
-        def negative(v: np.ndarray, mu: float = mu) -> tuple[float, np.ndarray]:
-            value, plan = smoothed_dual(problem, data.cost, data.a, data.b, unit * v[:n], unit * v[n:], mu)
-            slope = np.concatenate([data.a - plan.sum(axis=1), data.b - plan.sum(axis=0)])
-            return -value / (unit * data.mass), -slope / data.mass
-
-        start = np.concatenate([f, g]) / unit
-        options = {
-            "maxiter": 2000,
-            "maxfun": max(max_iter - count, 1),
-            "ftol": 1e-15,
-            "gtol": 1e-10,
-            "maxcor": 30,
-        }
-        found = minimize(negative, start, jac=True, method="L-BFGS-B", options=options)
-        count += int(found.nfev)
-        f, g = unit * found.x[:n], unit * found.x[n:]
-        _, plan = smoothed_dual(problem, data.cost, data.a, data.b, f, g, mu)
+        # Errors of sums that are seen less than the smoothing.
+        wanted = max(1e-12 * data.mass, 1e-2 * mu * problem.k * len(data.b) / unit)
+        at, steps = _ascend(data, problem, f, g, mu, wanted, max_iter - count)
+        count += max(steps, 1)
+        f, g = at.f, at.g
         certificate = certify(
-            data, problem, plan, f, problem.best_g(data.cost, data.a, data.b, f)
+            data, problem, at.plan, f, problem.best_g(data.cost, data.a, data.b, f)
         ).certificate
-        error = float(np.abs(plan.sum(axis=1) - data.a).sum() + np.abs(plan.sum(axis=0) - data.b).sum())
-        clock.record(count, certificate.lower_bound, error)
+        clock.record(count, certificate.lower_bound, _error(at, data))
+        idle = 0 if certificate.primal < least or certificate.lower_bound > highest else idle + 1
         if certificate.primal < least:
-            least, best = certificate.primal, plan
+            least, best = certificate.primal, at.plan
         if certificate.lower_bound > highest:
-            highest, at = certificate.lower_bound, (f, g)
+            highest, proof = certificate.lower_bound, (f, g)
         status = ""
         if least - highest <= tol * certificate.scale:
             status = "converged"
         elif count >= max_iter:
             status = "max_iter"
-        elif mu * problem.k * len(data.b) < 1e-14 * unit * data.mass:
+        elif idle == 2 or mu * problem.k * len(data.b) < 1e-15 * certificate.scale:
             status = "stalled"
         if status:
-            return best, *at, count, status
-        mu *= 0.1
+            return best, *proof, count, status
+        mu *= NARROWER
+
+
+def _ascend(
+    data: TransportData,
+    problem: KSparse,
+    f: np.ndarray,
+    g: np.ndarray,
+    mu: float,
+    wanted: float,
+    max_iter: int,
+) -> tuple[SmoothedDual, int]:
+    """Newton steps at one width until the sums err little, or rounding stops them; and their number."""
+    a, b = data.a, data.b
+    at = smoothed_dual(problem, data.cost, a, b, f, g, mu)
+    for k in range(min(max_iter, STEPS)):
+        error = _error(at, data)
+        if error <= wanted:
+            return at, k
+        df, dg = at.step(a, b)
+        by_f, by_g = at.gradient(a, b)
+        slope = float(by_f @ df + by_g @ dg)
+        length, moved = 1.0, None
+        rounding = 1e-15 * float(np.abs(at.f) @ a + np.abs(at.g) @ b)
+        while slope > 0 and length > 1e-6:
+            there = smoothed_dual(problem, data.cost, a, b, at.f + length * df, at.g + length * dg, mu)
+            by_f, by_g = there.gradient(a, b)
+            left = float(by_f @ df + by_g @ dg)
+            # Concave: it rose all the way where it still rises. Within rounding a smaller error decides.
+            rose = 0 <= left <= slope or there.value >= at.value + 1e-4 * length * slope
+            if rose or (there.value >= at.value - rounding and _error(there, data) < 0.9 * error):
+                moved = there
+                break
+            secant = slope / (slope - left) if left < 0 else 0.5
+            length *= min(max(secant, 0.1), 0.5)
+        if moved is None:
+            return at, k
+        at = moved
+    return at, min(max_iter, STEPS)
+
+
+def _error(at: SmoothedDual, data: TransportData) -> float:
+    """Sum of the absolute errors of all sums."""
+    return float(sum(np.abs(part).sum() for part in at.gradient(data.a, data.b)))
