@@ -132,12 +132,25 @@ def test_the_elastic_net_of_three_classes_agrees_with_scikit_learn(data, kind, l
     X, y = data
     Z = StandardScaler().fit_transform(X)[:, :8]
     labels = np.digitize(y, np.quantile(y, [0.3, 0.6]))
-    mine = ws.SparseLogisticRegression(0.05, l1_ratio=l1_ratio, tol=1e-9).fit(kind(Z), labels)
+    mine = ws.SparseLogisticRegression(0.05, l1_ratio=l1_ratio, tol=1e-12).fit(kind(Z), labels)
     other = linear_model.LogisticRegression(
         C=1 / (80 * 0.05), l1_ratio=l1_ratio, solver="saga", tol=1e-10, max_iter=200_000, random_state=0
     ).fit(Z, labels)
     np.testing.assert_allclose(mine.coef_, other.coef_, atol=1e-5)
     np.testing.assert_allclose(mine.predict_proba(Z), other.predict_proba(Z), atol=1e-5)
+    assert mine.dual_gap_ <= 1e-11 * mine.certificate_.primal
+
+
+@pytest.mark.parametrize("l1_ratio", [1.0, 0.5])
+def test_cross_validation_of_three_classes_begins_where_coefficients_are_zero(data, l1_ratio: float) -> None:
+    X, y = data
+    labels = np.digitize(y, np.quantile(y, [0.3, 0.6]))
+    options = {"l1_ratio": l1_ratio, "n_alphas": 5, "cv": 3}
+    model = ws.SparseLogisticRegressionCV(**options).fit(X, labels)
+    assert model.score(X, labels) > 0.8
+    largest = model.alphas_[0]
+    assert not ws.SparseLogisticRegression(largest * (1 + 1e-9), l1_ratio=l1_ratio).fit(X, labels).coef_.any()
+    assert ws.SparseLogisticRegression(0.95 * largest, l1_ratio=l1_ratio).fit(X, labels).coef_.any()
 
 
 def test_poisson_without_penalty_agrees_with_scikit_learn(data) -> None:
@@ -278,6 +291,8 @@ def test_what_is_wrong_is_named(data) -> None:
 
     refused("alpha must be a number of at least 0", ws.Lasso(-1.0))
     refused("alpha must be", ws.Lasso("auto"))
+    refused("tol must be a number of at least 0", ws.Lasso(tol="small"))
+    refused("tol must be a number of at least 0", ws.LassoCV(tol=-1.0))
     refused("l1_ratio must be between 0 and 1", ws.ElasticNet(l1_ratio=2.0))
     refused("l1_ratio must be", ws.SparseGroupLasso(l1_ratio=1.5))
     refused("groups of 7 features do not divide 30", ws.GroupLasso(groups=7))

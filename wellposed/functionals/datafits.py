@@ -222,6 +222,8 @@ class LeastSquares(DataFit):
             return
         weights = arrays.as_namespace(self.weights, self.b, "weights")
         object.__setattr__(self, "weights", check_weights(weights, tuple(self.b.shape)))
+        if self.intercept and not bool(arrays.namespace(weights).any(weights > 0)):
+            raise ValueError("a free intercept needs a weight above 0: with none any constant would do")
 
     def _loss_traits(self) -> Traits:
         xp = arrays.namespace(self.b)

@@ -46,7 +46,13 @@ class L1(Functional):
         return Traits(separable=True, homogeneous=True)
 
     def _w(self, like: Array) -> Any:
-        return 1.0 if self.weights is None else arrays.as_namespace(self.weights, like, "weights")
+        if self.weights is None:
+            return 1.0
+        given, wanted = tuple(self.weights.shape), tuple(like.shape)
+        short = len(wanted) - len(given)
+        if short < 0 or any(n not in (1, m) for n, m in zip(given, wanted[short:], strict=True)):
+            raise ValueError(f"the weights of L1 have shape {given}, which does not fit x of shape {wanted}")
+        return arrays.as_namespace(self.weights, like, "weights")
 
     def __call__(self, x: Array) -> float:
         return arrays.total(self._w(x) * arrays.namespace(x).abs(x))

@@ -57,7 +57,7 @@ class LinearModel(BaseEstimator):  # type: ignore[misc]
         """The data, checked, with the target as the loss takes it."""
         raise NotImplementedError
 
-    def _keep(self, x: np.ndarray, intercept: float) -> None:
+    def _keep(self, x: np.ndarray, intercept: Any) -> None:
         """Set ``coef_`` and ``intercept_``."""
         self.coef_, self.intercept_ = x, x.dtype.type(intercept)
 
@@ -93,6 +93,7 @@ class LinearModel(BaseEstimator):  # type: ignore[misc]
 
     def _fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         at_least(self, "alpha", 0.0)
+        at_least(self, "tol", 0.0)
         X, y, sample_weight = self._read(X, y, sample_weight)
         objective = self._objective(X, y, sample_weight, float(self.alpha))
         assert objective.shape is not None
@@ -165,9 +166,9 @@ def at_least(model: Any, name: str, least: float) -> None:
         raise ValueError(f"{name} must be a number of at least {least:g}, got {value!r}")
 
 
-def _intercept(objective: Objective, result: Result) -> float:
+def _intercept(objective: Objective, result: Result) -> Any:
     loss = objective.terms[0].f  # type: ignore[attr-defined]
-    return float(loss.intercept_at(result.x))
+    return loss.intercept_at(result.x)
 
 
 @contextlib.contextmanager

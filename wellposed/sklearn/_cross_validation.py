@@ -10,7 +10,7 @@ from sklearn.model_selection import check_cv
 
 from wellposed.functionals.objective import Objective
 from wellposed.functionals.parameter import Parameter
-from wellposed.sklearn._base import LinearModel
+from wellposed.sklearn._base import LinearModel, at_least
 from wellposed.sklearn.linear import Squares
 from wellposed.solvers.path import weights
 from wellposed.solvers.path_folds import as_folds, validation_losses
@@ -34,9 +34,10 @@ class CrossValidated(LinearModel):
     def _fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         if self.selection not in SELECTIONS:
             raise ValueError(f"selection must be 'min' or '1se', got {self.selection!r}")
+        at_least(self, "tol", 0.0)
         X, y, sample_weight = self._read(X, y, sample_weight)
         objective = self._objective(X, y, sample_weight, Parameter("alpha", 1.0))
-        self.alphas_ = self._grid(objective, X, y)
+        self.alphas_ = self._grid(objective)
         splitter = check_cv(self.cv, y, classifier=is_classifier(self))
         folds = as_folds(objective, list(splitter.split(X, y)), 0)
         options, tol = {"max_iter": self.max_iter}, self._tolerance(X.dtype)
@@ -49,15 +50,12 @@ class CrossValidated(LinearModel):
         self.alpha_ = float(self.alphas_[best])
         return self._finish(objective.with_parameters({"alpha": self.alpha_}), None)
 
-    def _grid(self, objective: Objective, X: Any, y: np.ndarray) -> np.ndarray:
+    def _grid(self, objective: Objective) -> np.ndarray:
         if self.alphas is not None:
             alphas = np.sort(np.asarray(self.alphas, dtype=np.float64).reshape(-1))[::-1]
             if alphas.size == 0 or not np.all(np.isfinite(alphas) & (alphas > 0)):
                 raise ValueError(f"alphas must hold positive numbers, got {self.alphas!r}")
             return alphas
-        if X.dtype != y.dtype and self.fit_intercept:
-            top = _largest_of_classes(X, y)
-            return np.geomspace(top, self.eps * top, self.n_alphas)
         try:
             zero_weight(objective, "alpha")
         except ValueError as error:
@@ -75,12 +73,6 @@ class SquaresCV(CrossValidated, Squares):
     def mse_path_(self) -> np.ndarray:
         """Mean squared error on each fold, of shape ``(n_alphas, n_folds)``."""
         return 2 * self.loss_path_
-
-
-def _largest_of_classes(X: Any, number: np.ndarray) -> float:
-    """The least weight without coefficients, where the intercepts give each class its frequency."""
-    known = np.eye(int(number.max()) + 1)[number]
-    return float(np.abs(X.T @ (known.mean(axis=0) - known)).max()) / len(number) or 1.0
 
 
 def _workers(n_jobs: int | None) -> int | None:

@@ -13,10 +13,8 @@ from sklearn.utils.validation import validate_data
 
 from wellposed.functionals._base import Functional
 from wellposed.functionals.datafits import DataFit
-from wellposed.functionals.elastic_net import ElasticNet
 from wellposed.functionals.logistic import LogisticLoss
 from wellposed.functionals.multinomial import MultinomialLoss
-from wellposed.functionals.norms import L1, SquaredL2
 from wellposed.functionals.objective import Objective
 from wellposed.operators._base import LinearOperator
 from wellposed.operators.matrices import Matrix
@@ -48,8 +46,7 @@ class SparseLogisticRegression(ClassifierMixin, LinearModel):  # type: ignore[mi
     coef_ : array of shape (1, n_features), or (n_classes, n_features) for more than two classes
     intercept_ : array of shape (1,) or (n_classes,)
     n_iter_, dual_gap_, certificate_
-        As for `Lasso`. (For more than two classes and an elastic net with a free intercept the certificate is a
-        residual, which is no bound, and ``dual_gap_`` is NaN.)
+        As for `Lasso`.
 
     Examples
     --------
@@ -181,44 +178,28 @@ class SparseLogisticRegression(ClassifierMixin, LinearModel):  # type: ignore[mi
             return super()._objective(X, y, sample_weight, weight)
         count = len(self.classes_)
         known = np.eye(count, dtype=X.dtype)[y]
-        loss = MultinomialLoss(_scores_of(X, count, bool(self.fit_intercept)), known)
-        return Objective.of((1 / len(y)) * loss, weight * self._penalty_of_rows(X.shape[1], X.dtype))
+        loss = MultinomialLoss(_scores_of(X, count), known, intercept=bool(self.fit_intercept))
+        return Objective.of((1 / len(y)) * loss, weight * self._penalty(X.shape[1]))
 
-    def _penalty_of_rows(self, features: int, dtype: Any) -> Functional:
-        """The penalty of one row of coefficients per feature; the row of the intercepts has none."""
-        penalty = self._penalty(features)
-        if not self.fit_intercept:
-            return penalty
-        seen = np.append(np.ones(features, dtype), dtype.type(0))[:, None]
-        if not isinstance(penalty, ElasticNet):
-            return L1(seen)
-        l1, l2 = penalty._weights
-        return Objective.of(*([l1 * L1(seen)] if l1 > 0 else []), l2 * SquaredL2(seen))
-
-    def _keep(self, x: np.ndarray, intercept: float) -> None:
+    def _keep(self, x: np.ndarray, intercept: Any) -> None:
+        constants = np.atleast_1d(np.asarray(intercept, x.dtype))
         if x.ndim == 1:
-            self.coef_, self.intercept_ = x[None], np.array([intercept], x.dtype)
-        elif self.fit_intercept:
-            self.coef_, self.intercept_ = np.ascontiguousarray(x[:-1].T), x[-1] - x[-1].mean()
+            self.coef_, self.intercept_ = x[None], constants
         else:
-            self.coef_, self.intercept_ = np.ascontiguousarray(x.T), np.zeros(x.shape[1], x.dtype)
+            self.coef_ = np.ascontiguousarray(x.T)
+            self.intercept_ = np.broadcast_to(constants, x.shape[1:]).copy()
 
     def _start(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray | None:
         if len(shape) == 1:
             return super()._start(shape, dtype)
-        if not (self.warm_start and hasattr(self, "coef_")):
+        if not (self.warm_start and hasattr(self, "coef_") and self.coef_.T.shape == shape):
             return None
-        rows = [self.coef_.T, self.intercept_[None]] if self.fit_intercept else [self.coef_.T]
-        x = np.concatenate(rows).astype(dtype)
-        return x if x.shape == shape else None
+        return np.ascontiguousarray(self.coef_.T, dtype=dtype)
 
 
-def _scores_of(X: Any, classes: int, intercept: bool) -> LinearOperator:
-    """From one row of coefficients per feature, and one of intercepts, to one score per class."""
+def _scores_of(X: Any, classes: int) -> LinearOperator:
+    """From one row of coefficients per feature to one score per class."""
     if scipy.sparse.issparse(X):
-        one = scipy.sparse.csr_array(np.ones((X.shape[0], 1), X.dtype))
-        both = scipy.sparse.hstack([X, one], format="csr") if intercept else scipy.sparse.csr_array(X)
-        each = scipy.sparse.kron(both, scipy.sparse.eye_array(classes, dtype=X.dtype), format="csr")
-        return Matrix(each, (both.shape[1], classes), (X.shape[0], classes))
-    both = np.column_stack([X, np.ones(len(X), X.dtype)]) if intercept else X
-    return MatrixProduct(both, classes)
+        each = scipy.sparse.kron(X, scipy.sparse.eye_array(classes, dtype=X.dtype), format="csr")
+        return Matrix(each, (X.shape[1], classes), (X.shape[0], classes))
+    return MatrixProduct(X, classes)
