@@ -412,3 +412,37 @@ def test_bad_input_is_named_before_any_solve(steps, monkeypatch):
 def test_every_rule_is_in_the_docstring():
     assert wp.choose.__doc__ is not None
     assert all(f'"{name}"' in wp.choose.__doc__ for name in RULES)
+
+
+# --- a free intercept ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rule", ["discrepancy", "gcv", "upre", "lcurve", "residual-whiteness"])
+def test_a_constant_in_the_data_does_not_change_the_choice(rule: str) -> None:
+    rng = np.random.default_rng(5)
+    X = rng.normal(size=(60, 20))
+    b = X[:, 0] - 2 * X[:, 1] + 0.3 * rng.normal(size=60)
+    weight = wp.Parameter("weight", 1.0)
+
+    def chosen(constant: float) -> wp.Choice:
+        fit = wp.LeastSquares(wp.operators.Matrix(X), b + constant, intercept=True)
+        noise = 0.3 if rule in ("discrepancy", "upre") else None
+        return wp.choose(fit + weight * wp.L1(), weight, rule=rule, noise_level=noise, count=8, tol=1e-8)
+
+    plain, moved = chosen(0.0), chosen(50.0)
+    assert moved.value == pytest.approx(plain.value, rel=0.02)
+    np.testing.assert_allclose(moved.result.x, plain.result.x, atol=0.02)
+    for record in moved.curve:
+        x = wp.minimize(moved.objective.with_parameters({"weight": record.value}), tol=1e-8).x
+        assert record.residual == pytest.approx((b - X @ x).std(), rel=1e-2)
+
+
+def test_the_trace_counts_the_intercept() -> None:
+    rng = np.random.default_rng(0)
+    b = 10 + rng.normal(size=400)
+    X = rng.normal(size=(400, 3))
+    weight = wp.Parameter("weight", 1.0)
+    fit = wp.LeastSquares(wp.operators.Matrix(X), b, intercept=True)
+    found = wp.choose(fit + weight * wp.L1(), weight, rule="gcv", tol=1e-10, low=1e-4, high=1e5, count=5)
+    # All coefficients are zero at the largest weight: what is left is the mean, one of 400 degrees.
+    assert 0 < found.curve[-1].degrees < 8 / 400

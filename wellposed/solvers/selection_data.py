@@ -16,6 +16,7 @@ from wellposed.arrays import Array
 from wellposed.functionals._base import Functional, Shape
 from wellposed.functionals.calculus import Composed, Weighted
 from wellposed.functionals.datafits import DataFit, LeastSquares
+from wellposed.functionals.intercept import FreeIntercept
 from wellposed.functionals.kullback_leibler import KullbackLeibler
 from wellposed.functionals.objective import Objective
 from wellposed.functionals.parameter import Parameter, current
@@ -31,7 +32,7 @@ class DataTerm:
     fit : DataFit
         As it stands in the objective.
     A : LinearOperator or None
-        From ``x`` to the data, with operators around the data fit.
+        From ``x`` to the data, with operators around the data fit, without a free intercept.
     """
 
     fit: DataFit
@@ -65,12 +66,17 @@ class DataTerm:
         """Number of data that count."""
         return math.prod(self.fit.b.shape) if self.seen is None else int(self.seen.sum())
 
-    def predict(self, x: Array) -> Array:
+    def forward(self, x: Array) -> Array:
         """``A x``."""
         return x if self.A is None else self.A(x)
 
+    def predict(self, x: Array) -> Array:
+        """What stands for the data: ``A x``, plus the best constant where an intercept is free."""
+        Ax = self.forward(x)
+        return Ax + FreeIntercept(self.fit._plain()).best(Ax) if self.fit._profiled else Ax
+
     def residual(self, Ax: Array) -> Array:
-        """``A x - b`` in units in which its noise is white: with weights, or of counts by their mean."""
+        """``Ax - b`` of a prediction, in units of white noise: with weights, or of counts by their mean."""
         r = Ax - self.fit.b
         xp = arrays.namespace(r)
         if self.weights is not None:
@@ -81,10 +87,11 @@ class DataTerm:
             return r / xp.sqrt(xp.clip(mean, floor, None))
         return r
 
-    def perturbed(self, objective: Objective, change: Array) -> Objective:
-        """The objective with ``b + change`` in place of ``b``."""
+    def perturbed(self, objective: Objective, change: Array) -> tuple[Objective, DataTerm]:
+        """The objective with ``b + change`` in place of ``b``, and its data fit."""
         moved = dataclasses.replace(self.fit, b=self.fit.b + change)
-        return Objective(tuple(replaced(term, self.fit, moved) for term in objective.terms))
+        terms = tuple(replaced(term, self.fit, moved) for term in objective.terms)
+        return Objective(terms), DataTerm(moved, self.A)
 
 
 def data_term(objective: Objective) -> DataTerm:
@@ -96,7 +103,8 @@ def data_term(objective: Objective) -> DataTerm:
             f"choosing a weight needs one data fit such as LeastSquares(A, b), but the objective has {what}"
         )
     term, fit = found[0]
-    return DataTerm(fit, term.factor(shape_of(objective))[1])
+    plain = dataclasses.replace(fit, intercept=False) if fit._profiled else fit  # type: ignore[call-arg]
+    return DataTerm(fit, replaced(term, fit, plain).factor(shape_of(objective))[1])
 
 
 def shape_of(objective: Objective) -> Shape:

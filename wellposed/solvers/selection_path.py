@@ -143,10 +143,10 @@ class Path:
         shifted, degrees = None, math.nan
         if self.probe is not None:
             step = self._step_of_change()
-            moved = self.data.perturbed(objective, self._whitened(step * self.probe))
+            moved, data = self.data.perturbed(objective, self._whitened(step * self.probe))
             # Its own path of starts: errors of the two solves are alike and cancel in the difference.
             shifted = self._minimise(moved, None if near is None else near.shifted, tol)
-            change = self._unwhitened(self.data.predict(shifted.x) - Ax)
+            change = self._unwhitened(data.predict(shifted.x) - Ax)
             degrees = arrays.inner(self.probe, change) / (step * self.data.count)
         penalty = math.nan if self.weighted is None else self.weighted.value(result.x)
         return Point(value, result, shifted, residual, mean_square, penalty, degrees)

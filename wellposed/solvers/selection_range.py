@@ -72,7 +72,7 @@ def _kernel_point(data: DataTerm, K: LinearOperator | None, like: Array) -> Arra
     if not isinstance(K, Gradient) and data.least_squares:
         return like
     one = like + 1.0
-    A1, b = data.predict(one), data.fit.b
+    A1, b = data.forward(one), data.fit.b
     w = data.weights
     top = arrays.inner(A1, b if w is None else w * b)
     bottom = arrays.inner(A1, A1 if w is None else w * A1)
@@ -164,7 +164,7 @@ def _ratio(data: DataTerm, weighted: WeightedTerm, like: Array, slope: Array) ->
 
 def _one_step(data: DataTerm, x: Array, slope: Array) -> Array:
     """The minimum of the data fit's quadratic model along its slope."""
-    As = data.predict(slope)
+    As = data.forward(slope)
     H = data.fit._curvature(data.predict(x))
     curvature = arrays.inner(H * As, As)
     return x - (arrays.inner(slope, slope) / curvature if curvature > 0 else 1.0) * slope

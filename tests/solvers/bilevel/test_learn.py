@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import wellposed as wp
-from wellposed.solvers.bilevel import Grid, Maid, Progress
+from wellposed.solvers.bilevel import Given, Grid, Maid, Progress
 from wellposed.solvers.bilevel.vector import ParameterVector
 
 
@@ -330,6 +330,15 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="belongs to another"):
         wp.learn(lowers, losses, max_iter=2, checkpoint=file, eps=1e-3)
     assert file.read_bytes() == before
+    for other in (
+        {"strong_convexity": 0.5},
+        {"strong_convexity": lambda values: 0.25},
+        {"constants": Given(loss_lipschitz=7.0)},
+        {"x0": [np.full(lower.shape, 0.1) for lower in lowers]},
+    ):
+        with pytest.raises(ValueError, match="belongs to another"):
+            wp.learn(lowers, losses, max_iter=2, checkpoint=file, **other)
+    assert file.read_bytes() == before
     with pytest.raises(ValueError, match="existing folder"):
         wp.learn(lowers, losses, checkpoint=tmp_path / "none" / "state.npz")
 
@@ -357,7 +366,7 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
         ({"method": "grid", "values": {"weight": [math.nan]}}, ValueError, "weight must be finite"),
         ({"x0": np.zeros(3)}, ValueError, "x0 has shape"),
         ({"x0": np.full(30, math.nan)}, ValueError, "x0 has 30 non-finite entries"),
-        ({"method": "grid", "points": 0}, ValueError, "points must be a positive integer"),
+        ({"method": "grid", "points": 0}, ValueError, "points must be an integer"),
         ({"method": "random", "samples": 0}, ValueError, "samples must be an integer"),
         ({"method": "nelder-mead", "evaluations": 0}, ValueError, "evaluations must be"),
         ({"method": "grid", "eps": -1.0}, ValueError, "eps must be a positive number"),
@@ -409,3 +418,33 @@ def test_vectors_of_parameters() -> None:
     np.testing.assert_array_equal(values["b"], [[4.0, 5.0]])
     np.testing.assert_allclose(vector.slopes(np.array([1.0, 0.0, 0.0])), [math.e, 1.0, 1.0])
     np.testing.assert_array_equal(vector.project(np.array([-1.0, -9.0, 2.0])), [0.0, -5.0, 2.0])
+
+
+def test_a_run_with_given_constants_goes_on(tmp_path: Path) -> None:
+    lowers, losses = pairs(1, 2)
+    given = {
+        "strong_convexity": lambda values: 0.01,
+        "constants": Given(loss_lipschitz=7.0),
+        "x0": [np.full(lower.shape, 0.1) for lower in lowers],
+    }
+    file = tmp_path / "state.npz"
+    wp.learn(lowers, losses, max_iter=2, checkpoint=file, **given)
+    longer = wp.learn(lowers, losses, max_iter=5, checkpoint=file, **given)
+    assert longer.values == wp.learn(lowers, losses, max_iter=5, **given).values
+
+
+@pytest.mark.parametrize(
+    ("method", "option"),
+    [
+        ("maid", "max_refine"),
+        ("quasi-newton", "kept"),
+        ("self-tuning", "inner"),
+        ("grid", "points"),
+        ("random", "samples"),
+        ("nelder-mead", "evaluations"),
+    ],
+)
+def test_a_boolean_is_no_integer(method: str, option: str) -> None:
+    lowers, losses = pairs(1, 1)
+    with pytest.raises(ValueError, match=f"{option} must be an integer"):
+        wp.learn(lowers, losses, method=method, **{option: True})

@@ -78,7 +78,8 @@ class Given:
     def __post_init__(self) -> None:
         for item in fields(self):
             value = getattr(self, item.name)
-            if value is not None and not (isinstance(value, (int, float)) and 0 <= value < math.inf):
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if value is not None and not (number and 0 <= value < math.inf):
                 raise ValueError(f"the constant {item.name} must be finite and at least 0, got {value!r}")
 
 

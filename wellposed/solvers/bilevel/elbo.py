@@ -30,7 +30,7 @@ import numpy as np
 from wellposed import arrays
 from wellposed.solvers.bilevel.elbo_model import Model
 from wellposed.solvers.bilevel.evidence import FAMILIES
-from wellposed.solvers.bilevel.method import State, Step, positive
+from wellposed.solvers.bilevel.method import State, Step, at_least, positive
 from wellposed.solvers.bilevel.training import Training
 
 LEAST = 1e-200
@@ -89,8 +89,7 @@ class Elbo:
         for name in ("emphasis", "noise"):
             if getattr(self, name) is not None:
                 positive(getattr(self, name), name)
-        if not isinstance(self.sweeps, int) or self.sweeps < 1:
-            raise ValueError(f"sweeps must be a positive integer, got {self.sweeps!r}")
+        at_least(self.sweeps, "sweeps", 1)
 
     @property
     def name(self) -> str:

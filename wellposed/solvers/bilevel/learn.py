@@ -152,6 +152,8 @@ def learn(
     vector = parameter_vector(parameters, [f for p in pairs for f in (p.lower.objective, p.loss)])
     how = Solves(solver, max_lower, max_linear)
     _check_limits(max_iter, batch, len(pairs), workers)
+    start = starting_arrays(x0, pairs, "x0")
+    given = (batch, seed), how, constants
     limit = max_iter if max_iter is not None else 100 if chosen.descends else 1_000_000
     control = Control(
         tol=_at_least_zero(tol, "tol"),
@@ -163,11 +165,11 @@ def learn(
         callback=callback,
         progress=progress,
         checkpoint=None if checkpoint is None else _file(Path(checkpoint)),
-        mark="" if checkpoint is None else _mark(chosen, pairs, aside, vector.names, (batch, seed), how),
+        mark="" if checkpoint is None else _mark(chosen, pairs, aside, vector.names, start, *given),
     )
     training = Training(pairs, vector, how, workers, client)
     held = Training(aside, vector, how, workers, client) if aside else None
-    return Run(chosen, training, held, control, starting_arrays(x0, pairs, "x0")).run()
+    return Run(chosen, training, held, control, start).run()
 
 
 def _method(method: str | Method, options: dict[str, Any], shared: dict[str, Any]) -> Method:
@@ -216,7 +218,7 @@ def _check_limits(max_iter: int | None, batch: int | None, count: int, workers: 
 
 
 def _at_least_zero(value: float, name: str) -> float:
-    if not (isinstance(value, (int, float)) and value >= 0):
+    if isinstance(value, bool) or not (isinstance(value, (int, float)) and value >= 0):
         raise ValueError(f"{name} must be at least 0, got {value!r}")
     return float(value)
 
@@ -228,7 +230,22 @@ def _file(path: Path) -> Path:
 
 
 def _mark(
-    method: Method, pairs: tuple[Pair, ...], aside: tuple[Pair, ...], names: tuple[str, ...], *rest: Any
+    method: Method,
+    pairs: tuple[Pair, ...],
+    aside: tuple[Pair, ...],
+    names: tuple[str, ...],
+    start: list[Any],
+    *rest: Any,
 ) -> str:
+    """By which a checkpoint knows what it belongs to: everything that the course of a run depends on."""
     functionals = [f for pair in (*pairs, *aside) for f in (pair.lower.objective, pair.loss)]
-    return digest(repr(method), names, len(pairs), repr(rest), *functionals)
+    known = [_known_convexity(pair) for pair in (*pairs, *aside)]
+    return digest(repr(method), names, len(pairs), repr(rest), known, start, *functionals)
+
+
+def _known_convexity(pair: Pair) -> float | None:
+    """The constant of a lower level that was given; of a function, its value where the parameters begin."""
+    given = pair.lower.strong_convexity
+    if callable(given):
+        return float(given({p.name: p.value for p in pair.lower.objective.parameters}))
+    return given

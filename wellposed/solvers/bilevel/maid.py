@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from wellposed import arrays
-from wellposed.solvers.bilevel.method import State, Step, positive, qs_of, xs_of
+from wellposed.solvers.bilevel.method import State, Step, at_least, positive, qs_of, xs_of
 from wellposed.solvers.bilevel.training import Minimisers, Slope, Training
 from wellposed.solvers.bilevel.vector import length
 
@@ -101,8 +101,7 @@ class Maid:
         if not self.decrease < self.eta:
             raise ValueError(f"decrease must be below eta, got {self.decrease} and {self.eta}")
         for name in ("max_backtracking", "max_refine", "max_failures"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 0:
-                raise ValueError(f"{name} must be an integer of at least 0, got {getattr(self, name)!r}")
+            at_least(getattr(self, name), name, 0)
 
     @property
     def name(self) -> str:

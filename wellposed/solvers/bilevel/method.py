@@ -151,3 +151,9 @@ def positive(value: Any, name: str, below: float = math.inf) -> None:
     if not good:
         limit = "a positive number" if math.isinf(below) else f"between 0 and {below:g}"
         raise ValueError(f"{name} must be {limit}, got {value!r}")
+
+
+def at_least(value: Any, name: str, least: int) -> None:
+    """Raise `ValueError` unless a value is an integer of at least ``least``; a boolean is none."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from wellposed.solvers.bilevel.maid import free_part
-from wellposed.solvers.bilevel.method import State, Step, positive, qs_of, xs_of
+from wellposed.solvers.bilevel.method import State, Step, at_least, positive, qs_of, xs_of
 from wellposed.solvers.bilevel.training import Minimisers, Training
 from wellposed.solvers.bilevel.vector import length
 
@@ -87,8 +87,7 @@ class QuasiNewton:
         if not 0 <= self.gain < 1:
             raise ValueError(f"gain must be at least 0 and below 1, got {self.gain!r}")
         for name in ("kept", "max_backtracking", "max_failures"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 0:
-                raise ValueError(f"{name} must be an integer of at least 0, got {getattr(self, name)!r}")
+            at_least(getattr(self, name), name, 0)
 
     @property
     def name(self) -> str:

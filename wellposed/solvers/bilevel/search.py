@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from wellposed.solvers.bilevel.method import State, Step, positive, xs_of
+from wellposed.solvers.bilevel.method import State, Step, at_least, positive, xs_of
 from wellposed.solvers.bilevel.training import Training
 from wellposed.solvers.bilevel.vector import ParameterVector
 
@@ -116,8 +116,7 @@ class Grid(Search):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.points, int) or self.points < 1:
-            raise ValueError(f"points must be a positive integer, got {self.points!r}")
+        at_least(self.points, "points", 1)
 
     def memory(self, training: Training, state: State) -> Memory:
         """No points yet; values that do not fit the parameters are refused here."""
@@ -181,10 +180,7 @@ class Random(Search):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name, least in (("samples", 1), ("seed", 0)):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < least:
-                raise ValueError(
-                    f"{name} must be an integer of at least {least}, got {getattr(self, name)!r}"
-                )
+            at_least(getattr(self, name), name, least)
 
     def _next(self, training: Training, state: State, memory: Memory) -> np.ndarray | None:
         k = len(memory.losses)
@@ -214,8 +210,7 @@ class NelderMead(Search):
     def __post_init__(self) -> None:
         super().__post_init__()
         positive(self.tol, "tol")
-        if not isinstance(self.evaluations, int) or self.evaluations < 1:
-            raise ValueError(f"evaluations must be a positive integer, got {self.evaluations!r}")
+        at_least(self.evaluations, "evaluations", 1)
 
     @property
     def name(self) -> str:

@@ -31,7 +31,7 @@ import numpy as np
 from wellposed import arrays
 from wellposed.arrays import Array
 from wellposed.functionals._base import Functional
-from wellposed.solvers.bilevel.method import State, Step, positive
+from wellposed.solvers.bilevel.method import State, Step, at_least, positive
 from wellposed.solvers.bilevel.pair import Pair
 from wellposed.solvers.bilevel.training import Training
 
@@ -116,9 +116,7 @@ class SelfTuning:
         if not 0 <= self.momentum < 1:
             raise ValueError(f"momentum must be at least 0 and below 1, got {self.momentum!r}")
         for name, least in (("draws", 2), ("inner", 1), ("warmup", 0), ("rounds", 1), ("seed", 0)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+            at_least(getattr(self, name), name, least)
 
     @property
     def name(self) -> str:
