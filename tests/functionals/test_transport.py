@@ -34,6 +34,14 @@ def test_the_projection_agrees_with_a_quadratic_programme():
     assert wp.TransportPolytope(A, B).prox(point) == pytest.approx(X.value, abs=1e-6)
 
 
+@pytest.mark.parametrize("step", [1e6, 1e10, 1e15, 1e200])
+def test_from_far_away_the_projection_is_the_exact_plan(step):
+    cost = np.random.default_rng(3).random((4, 3))
+    plan = wp.TransportPolytope(A, B, cost).prox(np.outer(A, B), step)
+    assert np.sum(cost * plan) == pytest.approx(wp.transport.exact(cost, A, B).value, abs=1e-6)
+    assert plan.sum(1) == pytest.approx(A, abs=1e-12)
+
+
 def test_one_row_or_column_leaves_one_plan():
     for a, b in ((np.ones(1), B), (A, np.ones(1))):
         f = wp.TransportPolytope(a, b)
@@ -81,6 +89,10 @@ def test_bad_input_is_refused():
         wp.TransportPolytope(np.array([1.0]), np.array([2.0]))
     with pytest.raises(ValueError, match=r"cost has shape \(2, 2\)"):
         wp.TransportPolytope(A, B, np.ones((2, 2)))
+    with pytest.raises(ValueError, match="x has 12 non-finite"):
+        wp.TransportPolytope(A, B).prox(np.full((4, 3), np.nan))
+    with pytest.raises(ValueError, match=r"a plan has shape \(4, 3\) here"):
+        wp.TransportPolytope(A, B).prox(np.zeros((3, 4)))
     with pytest.raises(ValueError, match="reference of Entropy must be positive"):
         wp.Entropy(np.array([1.0, 0.0]))
     with pytest.raises(ValueError, match="needs a pair of positive weight"):

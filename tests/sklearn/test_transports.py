@@ -104,12 +104,34 @@ def test_precision_and_kind_are_kept(model, clouds):
     assert tensors.coupling_.numpy() == pytest.approx(single.coupling_, abs=1e-3)
 
 
+def test_degenerate_clouds(model, clouds):
+    c = clouds
+    same = clone(model).fit(Xs=np.ones((4, 2)), ys=np.array([0, 0, 1, 1]), Xt=np.ones((3, 2)))
+    assert same.coupling_ == pytest.approx(np.full((4, 3), 1 / 12))
+    assert same.transform(Xs=np.ones((4, 2))) == pytest.approx(np.ones((4, 2)))
+    one = clone(model).fit(Xs=c.sources[:1], ys=c.source_labels[:1], Xt=c.targets[:1])
+    assert one.coupling_ == pytest.approx(1.0)
+    for labels in (
+        np.zeros(12, dtype=int),
+        np.arange(12),
+        np.full(12, -1),
+        np.r_[5, np.zeros(11, dtype=int)],
+    ):
+        fitted = clone(model).fit(Xs=c.sources, ys=labels, Xt=c.targets)
+        assert fitted.coupling_.sum(axis=1) == pytest.approx(np.full(12, 1 / 12))
+        assert fitted.certificate_.relative <= 1e-3
+    lists = clone(model).fit(Xs=c.sources.tolist(), ys=c.source_labels.astype(bool), Xt=c.targets.tolist())
+    plain = clone(model).fit(Xs=c.sources, ys=c.source_labels, Xt=c.targets)
+    assert lists.coupling_ == pytest.approx(plain.coupling_)
+
+
 def test_bad_input(model, clouds):
     x, y, z = clouds.sources, clouds.source_labels, clouds.targets
     for arguments, message in (
         ({"Xs": x, "ys": y}, "Xt is missing"),
         ({"Xs": x, "ys": y[:3], "Xt": z}, "ys has shape"),
         ({"Xs": x, "ys": y + 0.5, "Xt": z}, "ys must be integers"),
+        ({"Xs": x, "ys": np.array(["a", "b"])[y], "Xt": z}, "numbers the names of classes"),
         ({"Xs": x, "ys": y, "Xt": z[:, :1]}, "Xs has 2 features, but Xt has 1"),
         ({"Xs": x[0], "ys": y, "Xt": z}, "Xs must have shape"),
         ({"Xs": x * np.nan, "ys": y, "Xt": z}, "Xs"),

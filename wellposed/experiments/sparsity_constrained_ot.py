@@ -96,7 +96,7 @@ def relaxation(size: Size) -> tuple[dict[int, wp.transport.TransportResult], lis
             "Inherent for small k: the maximum of the dual is at a kink, no plan with k entries need exist.",
         ),
         at_least(
-            "evaluations of the dual for k = 3 over those for k = 8 (it is smoother for larger k)",
+            "Newton steps for k = 3 over those for k = 8 (the dual is smoother for larger k)",
             results[3].iterations / max(results[8].iterations, 1),
             1.0,
         ),

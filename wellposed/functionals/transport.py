@@ -21,6 +21,9 @@ from wellposed.functionals.semidual import QuadraticColumns, newton
 from wellposed.operators._base import LinearOperator
 from wellposed.operators.pairs import PairDifferences
 
+FAR = 1e8
+"""Spread of a point over the mass, beyond which rounding hides what its nearest plan depends on."""
+
 
 @dataclass(frozen=True, eq=False)
 class TransportPolytope(Functional):
@@ -96,6 +99,7 @@ class TransportPolytope(Functional):
         return a, b * (a.sum() / b.sum())
 
     def __call__(self, x: Array) -> float:
+        self._check_shape(x)
         plan = arrays.numpy_view(x)
         a, b = self._weights
         rows, columns = (plan.sum(axis=k, dtype=np.float64) for k in (1, 0))
@@ -105,7 +109,14 @@ class TransportPolytope(Functional):
             return math.inf
         return 0.0 if self.cost is None else arrays.inner(x, arrays.as_namespace(self.cost, x, "cost"))
 
+    def _check_shape(self, x: Array) -> None:
+        if tuple(x.shape) != self.shape:
+            raise ValueError(
+                f"a plan has shape {self.shape} here, a row per weight in a, got {tuple(x.shape)}"
+            )
+
     def prox(self, x: Array, step: Any = 1.0) -> Array:
+        self._check_shape(x)
         point = arrays.numpy_view(x).astype(np.float64)
         step = step_for(x, step)
         if self.cost is not None:
@@ -137,9 +148,16 @@ def project(point: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
     Raises
     ------
+    ValueError
+        If the matrix is not finite.
     ArithmeticError
         If the sums of rows are not right within a relative error of 1e-7.
     """
+    arrays.check_finite(point, "x")
+    spread, reach = float(np.ptp(point)), FAR * float(a.sum())
+    if spread > reach:
+        # The nearest plan stays the same on the way to infinity: it is the shortest one of least cost.
+        point = (point - point.max()) * (reach / spread)
     turned = len(a) > len(b)
     if turned:
         point, a, b = point.T, b, a

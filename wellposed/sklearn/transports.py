@@ -50,8 +50,7 @@ class CertifiedTransport(BaseTransport):  # type: ignore[misc]
         ValueError
             If points or labels are missing, have the wrong shape or are not finite.
         """
-        for points, name in ((Xs, "Xs"), (Xt, "Xt")):
-            _check_points(points, name)
+        Xs, Xt = _points(Xs, "Xs"), _points(Xt, "Xt")
         if Xs.shape[1] != Xt.shape[1]:
             raise ValueError(f"Xs has {Xs.shape[1]} features, but Xt has {Xt.shape[1]}")
         ys, yt = _labels(ys, Xs, "ys"), _labels(yt, Xt, "yt")
@@ -59,10 +58,13 @@ class CertifiedTransport(BaseTransport):  # type: ignore[misc]
             raise ValueError(f"limit_max must be a positive finite number, got {self.limit_max}")
         limit = self.limit_max
         try:
-            # The base class multiplies its parameter by the largest cost.
-            super().fit(Xs=Xs, ys=_like(ys, Xs), Xt=Xt, yt=_like(yt, Xt))
+            # The base class multiplies its parameter by the largest cost, and divides by that cost.
+            with np.errstate(invalid="ignore"):
+                super().fit(Xs=Xs, ys=_like(ys, Xs), Xt=Xt, yt=_like(yt, Xt))
         finally:
             self.limit_max = limit
+        if _identical(Xs, Xt):
+            self.cost_ = arrays.zeros((Xs.shape[0], Xt.shape[0]), Xs)
         self.result_ = self._plan(Xs, ys, Xt, yt)
         self.coupling_ = self.result_.rounded
         self.certificate_ = self.result_.certificate
@@ -227,13 +229,21 @@ class GroupLassoTransport(CertifiedTransport):
         )
 
 
-def _check_points(points: Any, name: str) -> None:
+def _points(points: Any, name: str) -> Any:
+    """Points as a matrix of floating numbers."""
     if points is None:
         raise ValueError(f"{name} is missing")
     given = arrays.as_floating(points, name)
     if len(given.shape) != 2 or 0 in given.shape:
         raise ValueError(f"{name} must have shape (points, features), got {tuple(given.shape)}")
     arrays.check_finite(given, name)
+    return given
+
+
+def _identical(Xs: Any, Xt: Any) -> bool:
+    """Whether all points are the same, so that there is no largest cost to divide by."""
+    xp = arrays.namespace(Xs)
+    return bool(xp.all(Xs == Xs[:1])) and bool(xp.all(Xt == Xs[:1]))
 
 
 def _labels(labels: Any, points: Any, name: str) -> np.ndarray | None:
@@ -243,10 +253,15 @@ def _labels(labels: Any, points: Any, name: str) -> np.ndarray | None:
     given = arrays.numpy_view(arrays.as_array(labels, name))
     if given.shape != (points.shape[0],):
         raise ValueError(f"{name} has shape {given.shape}, but there are {points.shape[0]} points")
+    if given.dtype.kind == "b":
+        given = given.astype(np.int64)
     if given.dtype.kind == "f" and np.array_equal(given, np.round(given)):
         given = given.astype(np.int64)
     if given.dtype.kind not in "iu":
-        raise ValueError(f"{name} must be integers, with -1 for no class, got {given.dtype}")
+        raise ValueError(
+            f"{name} must be integers, with -1 for no class, got {given.dtype}; "
+            "np.unique(names, return_inverse=True)[1] numbers the names of classes"
+        )
     return given
 
 

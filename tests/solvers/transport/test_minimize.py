@@ -26,6 +26,15 @@ def agree(written, solved):
     assert solved.certificate.lower_bound <= written.objective + 1e-9
 
 
+@pytest.mark.parametrize("shift", [0.0, -5.0])
+def test_exact(plans, shift):
+    """The conjugate is an exact transport of costs of any sign."""
+    moved = wp.TransportPolytope(plans.a, plans.b, plans.cost + shift)
+    written = wp.minimize(moved, tol=1e-6, progress=False)
+    agree(written, T.exact(moved.cost))
+    assert wp.verify(wp.Objective([moved]), written).relative <= 1e-6
+
+
 @pytest.mark.parametrize("reg", [1e-3, 0.5, 50.0])
 def test_quadratic(plans, reg):
     written = wp.minimize(plans + reg * wp.SquaredL2(), tol=1e-6, progress=False)
