@@ -19,7 +19,7 @@ TINY = experiment.Size(40, (4,), 24, 2, 5e-3, 1)
 
 def test_all_claims_are_measured():
     report = experiment.run_at(TINY, seed=0)
-    assert len({claim.statement for claim in report.claims}) == len(report.claims) == 22
+    assert len({claim.statement for claim in report.claims}) == len(report.claims) == 24
     json.dumps(report.as_dict(), allow_nan=False)
     held = {claim.statement: claim.holds for claim in report.claims}
     proven = [holds for name, holds in held.items() if name.startswith(("T1", "T3"))]
@@ -39,3 +39,5 @@ def test_curves_are_read_where_they_cross_a_level():
     assert experiment.at_feasibility(curve, 1.5) == pytest.approx(0.3)
     assert experiment.at_feasibility(curve, 3.0) == pytest.approx(0.1)
     assert experiment.at_feasibility(curve, 0.9) == math.inf
+    backwards = [{"feasibility": f, "small": s} for f, s in ((3.0, 0.4), (1.0, 0.1))]
+    assert experiment.at_feasibility(backwards, 2.0) == pytest.approx(0.1)
