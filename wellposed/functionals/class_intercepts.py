@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,10 @@ from wellposed.arrays import Array
 from wellposed.functionals._base import Functional, Shape, Traits
 from wellposed.functionals.multinomial import MultinomialLoss, softmax
 
-NEWTON_STEPS = 100
+STEPS = 200
 
-HALVINGS = 40
-"""Times that a Newton step is halved at most."""
+ROUNDING = 64.0
+"""Rounding errors of the gradient below which it need not get shorter, and of a value that is no worse."""
 
 BALANCE = 64.0
 """Rounding errors of the sums over the samples, in units of the precision, that a dual point may have."""
@@ -58,35 +59,39 @@ class ClassIntercepts(Functional):
         return self.loss.data
 
     def best(self, u: Array) -> Array:
-        """The best constants, which add up to 0: Newton's method with steps that decrease the loss."""
-        c = np.zeros(u.shape[-1])
+        """The best constants, which add up to 0: Newton's method within a radius that grows with success."""
+        if (known := self._latest.get("scores")) is not None and bool(arrays.namespace(u).all(u == known[0])):
+            return known[1]
+        c, radius = np.zeros(u.shape[-1]), 1.0
+        p, total, floor = self._balance(u, c)
         value = self.loss(u)
-        for _ in range(NEWTON_STEPS):
-            here = u + _like(c, u)
-            slopes = self.loss.gradient(here)
-            total, size = _sums(slopes), _sums(arrays.namespace(u).abs(slopes)).sum()
-            if np.abs(total).max() <= arrays.epsilon(u) * size:
+        noise = ROUNDING * arrays.epsilon(u) * abs(value)
+        for _ in range(STEPS):
+            size = float(np.linalg.norm(total))
+            if size <= floor:
                 break
-            step = np.linalg.pinv(self._bend(here), hermitian=True) @ total
-            step, new = self._shortened(u, c, step, value)
-            if not step.any():
+            new = c - _solved(_products(self.loss._each(u) * p, p), total, size / radius)
+            if (reached := self.loss(u + _like(new, u))) > value + noise:
+                radius /= 8
+                continue
+            p, total, floor = self._balance(u, new)
+            if np.linalg.norm(total) >= size and size <= ROUNDING * floor:
                 break
-            c, value = c - step, new
-        return _like(c - c.mean(), u)
+            c, value, radius = new, reached, 4 * radius
+        best = _like(c - c.mean(), u)
+        self._latest["scores"] = (arrays.namespace(u).asarray(u, copy=True), best)
+        return best
 
-    def _shortened(self, u: Array, c: np.ndarray, step: np.ndarray, value: float) -> tuple[np.ndarray, float]:
-        """The step, halved until the loss falls up to rounding, and the loss after it."""
-        noise = 4 * arrays.epsilon(u) * abs(value)
-        for _ in range(HALVINGS):
-            new = self.loss(u + _like(c - step, u))
-            if new <= value + noise:
-                return step, new
-            step = step / 2
-        return 0 * step, value
+    @cached_property
+    def _latest(self) -> dict[str, tuple[Array, Array]]:
+        """The latest scores, and their constants: value, gradient and curvature are asked for together."""
+        return {}
 
-    def _bend(self, u: Array) -> np.ndarray:
-        """Second derivatives along the constants."""
-        return _products(self.expected(u), softmax(u))
+    def _balance(self, u: Array, c: np.ndarray) -> tuple[Array, np.ndarray, float]:
+        """Probabilities at constants ``c``, the gradient along these, and its rounding."""
+        p = softmax(u + _like(c, u))
+        slopes = self.loss._each(u) * (p - self.loss.b)
+        return p, _sums(slopes), arrays.epsilon(u) * arrays.total(arrays.namespace(u).abs(slopes))
 
     def expected(self, u: Array) -> Array:
         """The weighted probabilities of the classes at scores ``u``."""
@@ -109,7 +114,7 @@ class ClassIntercepts(Functional):
     def _follow(self, u: Array, v: Array) -> Array:
         """How the best constants fall as the scores move along ``v``."""
         total = _sums(self.loss.hessian_product(u, v))
-        return _like(np.linalg.pinv(self._bend(u), hermitian=True) @ total, u)
+        return _like(_solved(_products(self.expected(u), softmax(u)), total), u)
 
     def parameter_gradient(self, x: Array) -> dict[str, Any]:
         return self.loss.parameter_gradient(x + self.best(x))
@@ -140,7 +145,7 @@ class ClassIntercepts(Functional):
                 return y
             p = xp.clip(self.loss._probabilities_at(y)[0], 0.0, None)
             h = self.loss._each(y) * p
-            a = _like(np.linalg.pinv(_products(h, p), hermitian=True) @ _sums(y), y)
+            a = _like(_solved(_products(h, p), _sums(y)), y)
             y = self.loss.project_dual(y - h * (a - xp.sum(p * a, axis=-1, keepdims=True)))
         return y if self._balanced(y) else 0.0 * y
 
@@ -158,6 +163,15 @@ def _products(h: Array, p: Array) -> np.ndarray:
     """The curvature of the loss along the constants, from (weighted) probabilities."""
     h, p = _rows(h), _rows(p)
     return np.asarray(np.diag(_sums(h)) - arrays.to_numpy(h.T @ p))
+
+
+def _solved(bend: np.ndarray, total: np.ndarray, more: float = 0.0) -> np.ndarray:
+    """The constants that change sums over the samples by ``total``; adding to all of them changes nothing."""
+    bend = bend + np.trace(bend) / len(bend) ** 2 + more * np.eye(len(bend))
+    try:
+        return np.linalg.solve(bend, total)
+    except np.linalg.LinAlgError:
+        return np.asarray(np.linalg.pinv(bend, hermitian=True) @ total)
 
 
 def _rows(y: Array) -> Array:
