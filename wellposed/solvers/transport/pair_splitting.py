@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 from wellposed.functionals.pairs import PairWeights
+from wellposed.kernels.pair_duals import advance_pairs, gather_pairs
 
 STEP = 1.5
 """Length of the first steps over the size of plans and of duals; any positive value converges."""
@@ -43,16 +43,16 @@ class Side:
     lam: float
 
     @cached_property
-    def _differences(self) -> tuple[Any, Any]:
-        """The matrix of all differences of shares, and its transpose."""
+    def _ends(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The pairs of each row in compressed rows, with the factors of the row in their differences."""
         from scipy.sparse import csr_array
 
         first, second, _ = self.pairs.edges
         count = len(first)
         values = np.concatenate([self.share[first], -self.share[second]])
-        places = (np.tile(np.arange(count), 2), np.concatenate([first, second]))
-        K = csr_array((values, places), shape=(count, self.pairs.count))
-        return K, csr_array(K.T)
+        places = (np.concatenate([first, second]), np.tile(np.arange(count), 2))
+        ends = csr_array((values, places), shape=(self.pairs.count, count))
+        return ends.indptr.astype(np.int64), ends.indices.astype(np.int64), ends.data
 
     @cached_property
     def square(self) -> float:
@@ -68,13 +68,16 @@ class Side:
         """How long the dual vectors may be."""
         return np.asarray(self.lam * self.pairs.edges[2])
 
-    def apart(self, plan: np.ndarray) -> np.ndarray:
-        """The differences of all pairs."""
-        return np.asarray(self._differences[0] @ plan)
+    def advance(self, duals: np.ndarray, plan: np.ndarray, sigma: float) -> None:
+        """Add ``sigma`` times the differences of all pairs to their dual vectors, and shorten these."""
+        first, second, _ = self.pairs.edges
+        advance_pairs(first, second, self.share, self.longest, plan, sigma, duals)
 
     def together(self, duals: np.ndarray) -> np.ndarray:
-        """The adjoint of `apart`."""
-        return np.asarray(self._differences[1] @ duals)
+        """The adjoint of the differences of all pairs."""
+        total = np.empty((self.pairs.count, duals.shape[1]))
+        gather_pairs(*self._ends, duals, total)
+        return total
 
     def shorten(self, duals: np.ndarray) -> np.ndarray:
         """Dual vectors, in place, none longer than it may be."""
@@ -115,20 +118,18 @@ def split(
     tau = STEP * typical / (longest * square**0.5)
     sigma = 1 / (tau * square)
     x, (rows, columns) = plan, sides
-    Y, Z = duals.rows, duals.columns
+    Y, Z = duals.rows.copy(), duals.columns.copy()
     G = linear_part(sides, duals, cost.shape)
     for k in range(1, max_iter + 1):
         new = project(x - tau * (cost + G))
         ahead = 2 * new - x
         x = new
-        G = np.zeros_like(cost)
         if rows is not None:
-            Y = rows.shorten(Y + sigma * rows.apart(ahead))
-            G += rows.together(Y)
+            rows.advance(Y, ahead, sigma)
         if columns is not None:
-            Z = columns.shorten(Z + sigma * columns.apart(np.ascontiguousarray(ahead.T)))
-            G += columns.together(Z).T
-        if (k % every == 0 or k == max_iter) and look(k, x, PairDuals(Y, Z), G):
+            columns.advance(Z, np.ascontiguousarray(ahead.T), sigma)
+        G = linear_part(sides, PairDuals(Y, Z), cost.shape)
+        if (k % every == 0 or k == max_iter) and look(k, x, PairDuals(Y.copy(), Z.copy()), G):
             return
 
 
