@@ -8,10 +8,12 @@ other term is factored into an outer functional and an operator.
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from wellposed import arrays
 from wellposed.arrays import Array
@@ -83,7 +85,7 @@ class Problem:
         """Shape of the variable."""
         return tuple(self.like.shape)
 
-    @property
+    @cached_property
     def convex(self) -> bool:
         """Whether all terms are convex."""
         return self.simple.traits.convex and all(t.f.traits.convex for t in self.terms)
@@ -128,6 +130,11 @@ class Problem:
             arrays.epsilon(self.like) * (size + 2 * math.sqrt(size * self.value_at_zero)) + self.scale_floor
         )
 
+    @cached_property
+    def findings(self) -> dict[Callable[[Problem], Any], Any]:
+        """What `found_once` keeps."""
+        return {}
+
     def zeros(self) -> Array:
         """A fresh zero variable."""
         return arrays.zeros(self.shape, self.like)
@@ -138,6 +145,22 @@ class Problem:
         if term.K is not None and term.K.complex_range:
             dtype = arrays.complex_dtype(self.like)
         return arrays.zeros(term.range_shape(self.shape), self.like, dtype)
+
+
+Found = TypeVar("Found")
+
+
+def found_once(find: Callable[[Problem], Found]) -> Callable[[Problem], Found]:
+    """``find`` for problems that are asked about more than once, on the way from the choice to the solver."""
+
+    @functools.wraps(find)
+    def known(problem: Problem) -> Found:
+        if find not in problem.findings:
+            problem.findings[find] = find(problem)
+        found: Found = problem.findings[find]
+        return found
+
+    return known
 
 
 def canonical(objective: Functional, x0: Array | None = None) -> Problem:

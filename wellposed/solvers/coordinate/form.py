@@ -18,7 +18,7 @@ from wellposed.operators.algebra import Composition
 from wellposed.operators.centring import Centring
 from wellposed.solvers.coordinate.design import ClassDesign, Design, design_of
 from wellposed.solvers.coordinate.penalty import Penalty, penalty_of
-from wellposed.solvers.problem import Problem
+from wellposed.solvers.problem import Problem, found_once
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +86,7 @@ class Form:
     penalty: Penalty
 
 
+@found_once
 def coordinate_form(problem: Problem) -> Form | str:
     """The problem as a loss of a matrix plus a penalty, or the reason why it is none."""
     if reason := _not_one_loss(problem):
