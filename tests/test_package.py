@@ -218,3 +218,17 @@ def imports_at_the_top(node: ast.AST) -> Iterator[str]:
                 yield from imports_at_the_top(ast.Module([statement], []))
         elif not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             yield from imports_at_the_top(child)
+
+
+def test_the_front_door_loads_neither_numba_nor_scipy() -> None:
+    code = """
+import sys
+import numpy as np
+import wellposed as wp
+A = wp.operators.Matrix(np.eye(3))
+wp.explain(wp.LeastSquares(A, np.ones(3)) + wp.L1())
+wp.minimize(wp.LeastSquares(None, np.ones(3)) + wp.L1())
+print(sorted({"numba", "scipy.linalg", "scipy.sparse", "scipy.fft", "scipy.special"} & set(sys.modules)))
+"""
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert shown.strip() == "[]"
