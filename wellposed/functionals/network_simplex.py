@@ -27,8 +27,8 @@ def exact_transport(cost: np.ndarray, a: np.ndarray, b: np.ndarray, max_iter: in
     """The plan of least cost between positive weights of equal sums.
 
     The tolerances of POT are absolute: it calls costs that are negative on average infeasible, and so masses
-    far above 1, and it stops early where all costs are tiny. Hence it gets costs from 0 to below 2, and
-    a mass from 1 to below 2.
+    far above 1, and it stops early where all costs are tiny. Hence it gets costs that are not
+    negative, of a spread between a thousandth and a thousand, and a mass from 1 to below 2.
 
     Raises
     ------
@@ -39,10 +39,10 @@ def exact_transport(cost: np.ndarray, a: np.ndarray, b: np.ndarray, max_iter: in
 
     least = float(cost.min())
     unit, mass = power_of_two(float(cost.max()) - least), power_of_two(float(a.sum()))
-    if least < 0 or unit != 1:
+    if not (0 <= least < 1e3 and 1e-3 < unit < 1e3):
         cost = (cost - least) / unit
     else:
-        least = 0.0
+        least, unit = 0.0, 1.0
     with warnings.catch_warnings():
         # What POT says in a warning is said in the outcome.
         warnings.simplefilter("ignore")
