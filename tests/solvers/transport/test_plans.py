@@ -128,6 +128,12 @@ def test_units_and_an_added_constant_change_nothing_else(name, scale, shift, mas
         assert moved.rounded / mass == pytest.approx(plain.rounded, abs=1e-6)
     allowed = plain.certificate.value + moved.certificate.value / (scale * mass) + 1e-8
     assert (moved.value / mass - shift) / scale == pytest.approx(plain.value, abs=allowed)
+    together = (moved.f[:, None] + moved.g - shift) / scale
+    if name in ("entropic", "quadratic", "groups"):
+        # Where potentials are unique up to a constant: those of the cost, in its units.
+        assert together == pytest.approx(plain.f[:, None] + plain.g, abs=1e-5)
+    elif name == "exact":
+        assert (together - cost).max() <= 1e-14
     last = moved.history[-1].bound if moved.history else moved.certificate.lower_bound
     assert np.isnan(last) or last <= moved.value + 1e-9 * abs(moved.value)
     again = T.verify(scale * cost + shift, mass * a, mass * b, moved)
