@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import cvxpy as cp
@@ -100,3 +101,53 @@ def test_is_known_looks_at_the_whole_problem() -> None:
 
     assert all(is_known(canonical(objective)) for objective in bounded())
     assert not any(is_known(canonical(objective)) for objective in unbounded().values())
+
+
+def regressions() -> list[wp.Functional]:
+    rng = np.random.default_rng(0)
+    A, y = wp.operators.Matrix(rng.normal(size=(30, 8))), rng.normal(size=30)
+    labels, counts = np.where(y > 0, 1.0, -1.0), rng.poisson(1.0, 30).astype(float)
+    D = np.array([np.eye(8)[i] - np.eye(8)[(i + 3) % 8] for i in range(8)])
+    graph = wp.L1() @ wp.operators.Matrix(D)
+    bends = wp.L1() @ wp.operators.Matrix(np.diff(np.eye(8), 2, axis=0))
+    free = wp.L1(np.where(np.arange(8) < 2, 0.0, 1.0))
+    groups = wp.GroupL2(np.array([-1, 0, 0, 1, 1, 1, 2, 2]))
+    losses = [
+        wp.LeastSquares(A, y, intercept=True),
+        wp.HuberLoss(A, y, 0.5, intercept=True),
+        wp.LogisticLoss(A, labels, intercept=True),
+        wp.PoissonLoss(A, counts, intercept=True),
+    ]
+    each = [graph, bends, free, groups, wp.TotalVariation(), graph + wp.NonNegative(), graph + wp.L1()]
+    return [loss + penalty for loss in losses for penalty in each]
+
+
+@pytest.mark.parametrize("objective", regressions(), ids=str)
+def test_dual_points_of_regressions_are_balanced(objective: wp.Functional) -> None:
+    result = wp.minimize(objective, tol=1e-7)
+    assert result.converged
+    assert wp.explain(objective).certificate == result.certificate.kind == "duality gap"
+    proof = wp.verify(objective, result)
+    assert proof.relative <= 2e-7
+    better = wp.minimize(objective, x0=result, tol=1e-10)
+    assert result.objective - better.objective <= result.certificate.value
+    assert result.objective - better.objective <= proof.value
+
+
+def test_a_dual_bound_holds_far_from_the_minimum() -> None:
+    """However early a run ends, the bound is below the minimum."""
+    for objective in regressions():
+        least = wp.minimize(objective, tol=1e-9).objective
+        for count in (1, 5, 20):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                early = wp.minimize(objective, tol=1e-9, max_iter=count)
+            assert early.certificate.lower_bound <= least * (1 + 1e-8)
+
+
+def test_the_plan_promises_no_bound_of_mass_where_the_matrix_has_negative_entries() -> None:
+    A = np.random.default_rng(0).normal(size=(20, 5))
+    y = A @ np.ones(5)
+    for matrix in (A, np.abs(A)):
+        objective = wp.LeastSquares(wp.operators.Matrix(matrix), y) + wp.NonNegative()
+        assert wp.explain(objective).certificate == wp.minimize(objective, tol=1e-3).certificate.kind

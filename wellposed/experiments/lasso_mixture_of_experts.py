@@ -229,7 +229,7 @@ def draw(
     left.set_xticks([2.5, 8.5, 14.5], ["expert 1", "expert 2", "gate"])
     left.axhline(0, color="0.5", lw=0.8)
     left.set_title(f"slopes, n = {size.samples}")
-    left.legend()
+    left.legend(loc="lower left")
     means = [float(np.mean(f)) for f in along_n]
     for n, values in zip(size.counts, along_n, strict=True):
         middle.plot([n] * len(values), values, "o", color="0.7", ms=3)

@@ -93,7 +93,8 @@ def is_known(problem: Problem) -> bool:
         return True
     if frame_repair.penalised(problem.simple, problem.like) is not None:
         return True
-    return isinstance(problem.simple, NonNegative) and all(_lowest(t) is not None for t in problem.terms)
+    bounded = isinstance(problem.simple, NonNegative) and all(_lowest(t) is not None for t in problem.terms)
+    return bounded and any(_holds_mass(t) for t in problem.terms)
 
 
 def repaired_bound(
@@ -440,11 +441,10 @@ def _mass_bound(problem: Problem, objective: float, y: tuple[Array, ...], w: Arr
     if not isinstance(problem.simple, NonNegative) or any(_lowest(t) is None for t in problem.terms):
         return None
     for t in problem.terms:
+        if not _holds_mass(t):
+            continue
         c, f = peel(t.f)
-        if not (isinstance(f, LeastSquares) and f.weights is None and c > 0):
-            continue
-        if t.K is not None and not t.K.nonnegative:
-            continue
+        assert isinstance(f, LeastSquares)
         xp = arrays.namespace(w)
         columns = t.backward(0 * f.b + 1)
         if bool(xp.any(columns <= 0)):
@@ -454,6 +454,12 @@ def _mass_bound(problem: Problem, objective: float, y: tuple[Array, ...], w: Arr
         values = [s.f._conjugate(v) for s, v in zip(problem.terms, y, strict=True)]
         return -math.fsum(values) - max(mass, 0.0) * max(worst, 0.0)
     return None
+
+
+def _holds_mass(t: Term) -> bool:
+    """Whether a term is a data fit that bounds the mass of what is at least 0."""
+    c, f = peel(t.f)
+    return isinstance(f, LeastSquares) and f.weights is None and c > 0 and (t.K is None or t.K.nonnegative)
 
 
 def _lowest(t: Term) -> float | None:
