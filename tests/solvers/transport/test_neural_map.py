@@ -11,7 +11,7 @@ import pytest
 import wellposed as wp
 from wellposed.solvers.result import ConvergenceWarning
 from wellposed.solvers.transport.displacement_network import ConvexNetwork, initial_weights
-from wellposed.solvers.transport.displacement_neural import sliced_distance
+from wellposed.solvers.transport.displacement_run import sliced_distance
 from wellposed.solvers.transport.displacement_training import SinkhornTraining
 from wellposed.solvers.transport.displacement_weight import AnnealedWeight, DimensionTarget, Measurement
 
@@ -122,6 +122,7 @@ def test_seeds_precision_kinds_and_files(problem, tmp_path):
     move.save(tmp_path / "map.safetensors")
     read = wp.transport.NeuralMap.load(tmp_path / "map.safetensors")
     assert np.array_equal(read(x), move(x))
+    assert read.network.weights["curvature"].shape == ()
     assert (read.lam, read.status) == (0.1, "finished")
     from safetensors.numpy import save_file
 

@@ -8,7 +8,8 @@ from wellposed.solvers.transport.blocks import recovery_bound
 from wellposed.solvers.transport.certify import verify
 from wellposed.solvers.transport.data import squared_distances
 from wellposed.solvers.transport.displacement import ElasticMap, elastic_map
-from wellposed.solvers.transport.displacement_neural import NeuralMap, NeuralMapRecord, neural_map
+from wellposed.solvers.transport.displacement_neural import NeuralMap, neural_map
+from wellposed.solvers.transport.displacement_run import NeuralMapRecord
 from wellposed.solvers.transport.displacement_weight import AnnealedWeight, DimensionTarget
 from wellposed.solvers.transport.divergence import SinkhornDivergence, sinkhorn_divergence
 from wellposed.solvers.transport.entropic import entropic

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
-import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from os import PathLike
@@ -18,12 +15,11 @@ from wellposed import arrays
 from wellposed.arrays import Array
 from wellposed.functionals._base import Functional
 from wellposed.functionals.calculus import Zero
-from wellposed.functionals.rows import row_subgradients, row_values
-from wellposed.solvers.progress import SECONDS_BETWEEN_LINES
-from wellposed.solvers.result import ConvergenceWarning
+from wellposed.functionals.rows import row_subgradients
 from wellposed.solvers.transport.data import check_positive
 from wellposed.solvers.transport.displacement import as_given, checked_points
 from wellposed.solvers.transport.displacement_network import STARTS, ConvexNetwork, initial_weights
+from wellposed.solvers.transport.displacement_run import MEASURED_POINTS, NeuralMapRecord, Run, some_points
 from wellposed.solvers.transport.displacement_training import (
     MinimaxTraining,
     SinkhornTraining,
@@ -34,39 +30,12 @@ from wellposed.solvers.transport.displacement_weight import (
     AnnealedWeight,
     ConstantWeight,
     DimensionTarget,
-    Measurement,
-    Stage,
     WeightRule,
 )
 from wellposed.solvers.transport.divergence import half_squares
 
-MEASURED_POINTS = 2000
-DIRECTIONS = 64
 DEFAULT_EPS = 0.25
 """Over the mean half squared distance of two targets."""
-
-
-@dataclass(frozen=True)
-class NeuralMapRecord:
-    """One line of the history of a training.
-
-    Parameters
-    ----------
-    iteration : int
-    seconds : float
-    lam : float
-        The weight of the penalty then.
-    penalty, count, distance : float
-        Mean penalty of a displacement, mean number of its entries above the threshold, and sliced Wasserstein
-        distance of the images to the targets.
-    """
-
-    iteration: int
-    seconds: float
-    lam: float
-    penalty: float
-    count: float
-    distance: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,9 +75,9 @@ class NeuralMap:
         from safetensors.numpy import save_file
 
         net = self.network
-        tensors = {name: np.ascontiguousarray(value) for name, value in net.weights.items()}
+        tensors = {name: np.array(value, order="C") for name, value in net.weights.items()}
         about = json.dumps({"unit": net.unit, "lam": self.lam, "status": self.status})
-        save_file({**tensors, "centre": np.ascontiguousarray(net.centre)}, path, {"wellposed": about})
+        save_file({**tensors, "centre": np.array(net.centre, order="C")}, path, {"wellposed": about})
 
     @staticmethod
     def load(path: str | PathLike[str]) -> NeuralMap:
@@ -233,7 +202,7 @@ def neural_map(
     data = _data(source, target, penalty, batch, method, seed)
     rule = _rule(lam, iterations, method)
     training = _training(data, method, hidden, start, eps, learning_rate, inner_steps)
-    run = _Run(data, rule, training, threshold, callback, progress)
+    run = Run(data, rule, training, threshold, callback, progress)
     weight, status = run.go()
     return NeuralMap(training.player.frozen(), weight, status, tuple(run.history))
 
@@ -298,7 +267,7 @@ def _training(
     if method == "minimax":
         return MinimaxTraining(data, network(), network(), rate, inner_steps)
     if eps is None:
-        some = _some(data.target, MEASURED_POINTS)
+        some = some_points(data.target, MEASURED_POINTS)
         eps = DEFAULT_EPS * float(half_squares(some, some).mean()) or unit**2
     return SinkhornTraining(data, network(), rate, check_positive(eps, "eps"))
 
@@ -311,106 +280,3 @@ class _Defaults:
 
 
 DEFAULTS = {"sinkhorn": _Defaults(1000, 512, 1e-2), "minimax": _Defaults(80_000, 128, 1e-4)}
-
-
-# --- the run -------------------------------------------------------------------------------------
-
-
-class _Run:
-    """Stages of a rule, one after the other; what is undone, measured and shown."""
-
-    def __init__(
-        self,
-        data: TrainingData,
-        rule: WeightRule,
-        training: Training,
-        threshold: float,
-        callback: Callable[[NeuralMapRecord], Any] | None,
-        progress: bool | None,
-    ) -> None:
-        self._data, self._rule, self._training = data, rule, training
-        self._threshold, self._callback = threshold, callback
-        self._terminal = sys.stderr.isatty()
-        self._wanted = self._terminal if progress is None else progress
-        self._begin = self._shown = time.perf_counter()
-        self._source = _some(data.source, MEASURED_POINTS)
-        self._target = _some(data.target, MEASURED_POINTS)
-        directions = data.rng.standard_normal((DIRECTIONS, data.source.shape[1]))
-        self._directions = directions / np.linalg.norm(directions, axis=1, keepdims=True)
-        self.history: list[NeuralMapRecord] = []
-
-    def go(self) -> tuple[float, str]:
-        """Train; the last weight, and how the run ended."""
-        kept, weight, at, status = self._training.snapshot(), 0.0, None, "finished"
-        stages, count = self._rule.stages(self._data.rng), 0
-        stage: Stage | None = next(stages)
-        while stage is not None:
-            try:
-                for _ in range(stage.iterations):
-                    self._training.step(stage.lam, stage.rate)
-            except KeyboardInterrupt:
-                status = "interrupted"
-                break
-            count += stage.iterations
-            trained, at = self._training.snapshot(), self._measure()
-            last = stage.lam
-            accepted = True
-            try:
-                stage = stages.send(at)
-                accepted = not stage.undo
-            except StopIteration as end:
-                accepted, stage = bool(end.value), None
-            if accepted:
-                kept, weight = trained, last
-            else:
-                self._training.restore(kept)
-            if not self._look(count, last, at):
-                status = "stopped"
-                break
-        self._training.restore(kept)
-        if self._wanted and self._terminal and self.history:
-            sys.stderr.write("\n")
-        if status == "finished" and (message := self._rule.missed(self._measure())):
-            warnings.warn(f"neural map: {message}", ConvergenceWarning, stacklevel=4)
-            status = "target missed"
-        return weight, status
-
-    def _measure(self) -> Measurement:
-        images = self._training.player.frozen().map(self._source)
-        z = images - self._source
-        return Measurement(
-            penalty=float(np.mean(row_values(self._data.penalty, z))),
-            count=float(np.mean(np.sum(np.abs(z) > self._threshold, axis=1))),
-            distance=sliced_distance(images, self._target, self._directions),
-        )
-
-    def _look(self, iteration: int, lam: float, at: Measurement) -> bool:
-        """Note and show where the run stands; false to stop."""
-        now = time.perf_counter()
-        record = NeuralMapRecord(iteration, now - self._begin, lam, at.penalty, at.count, at.distance)
-        self.history.append(record)
-        if self._wanted and now - self._shown >= (0.1 if self._terminal else SECONDS_BETWEEN_LINES):
-            self._shown = now
-            line = (
-                f"neural map: step {iteration}, lam {lam:.3g}, penalty {at.penalty:.4g}, "
-                f"{at.count:.3g} entries, distance {at.distance:.4g}, {record.seconds:.1f} s"
-            )
-            sys.stderr.write(f"\r\x1b[2K{line}" if self._terminal else line + "\n")
-            sys.stderr.flush()
-        return self._callback is None or self._callback(record) is not False
-
-
-def sliced_distance(x: np.ndarray, y: np.ndarray, directions: np.ndarray) -> float:
-    """The root mean square over directions of the distance W2 of two sets of points projected on them."""
-    a, b = np.sort(x @ directions.T, axis=0), np.sort(y @ directions.T, axis=0)
-    if len(a) != len(b):
-        # Quantiles in the middle of equal shares.
-        count = max(len(a), len(b))
-        at = (np.arange(count) + 0.5) / count
-        a, b = (v[np.minimum((at * len(v)).astype(int), len(v) - 1)] for v in (a, b))
-    return float(np.sqrt(np.mean((a - b) ** 2)))
-
-
-def _some(points: np.ndarray, most: int) -> np.ndarray:
-    """At most so many of the points, evenly spread over their list."""
-    return points[:: -(-len(points) // most)]
