@@ -247,7 +247,7 @@ def test_sweeps_over_sparse_columns_agree_with_the_gram_matrix(monkeypatch: pyte
     X, y = data(60, 80)
     objective = lasso(scipy.sparse.csc_array(np.where(np.abs(X) > 1, X + 1, 0.0)), y, 2.0, intercept=True)
     gram = solve(objective, 1e-10)
-    monkeypatch.setattr(sparse_pool, "SMALL", 0)
+    monkeypatch.setattr(sparse_pool, "THICK", 0)
     sweeps = solve(objective, 1e-10)
     np.testing.assert_allclose(sweeps.x, gram.x, atol=1e-5)
     assert sweeps.iterations <= gram.iterations + 3
@@ -273,3 +273,29 @@ def test_a_start_on_the_straight_part_of_every_loss(delta):
     assert result.plan.solver == "coordinate-descent"
     assert result.converged
     assert result.x[0] == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("loss", ["least squares", "intercept", "huber", "poisson"])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_small_weights_and_more_coefficients_than_samples(loss: str, sparse: bool) -> None:
+    """Then many supports explain the data: active-set steps lead from one to the next."""
+    rng = RNG(5)
+    X, y = rng.normal(size=(8, 20)), rng.normal(size=8) + 2
+    A = wp.operators.Matrix(scipy.sparse.csc_array(X) if sparse else X)
+    fit = {
+        "least squares": lambda: wp.LeastSquares(A, y),
+        "intercept": lambda: wp.LeastSquares(A, y, intercept=True),
+        "huber": lambda: wp.HuberLoss(A, y, 0.5),
+        "poisson": lambda: wp.PoissonLoss(A, np.round(np.abs(y))),
+    }[loss]()
+    result = solve(fit + 1e-4 * wp.L1(), 1e-6)
+    assert result.converged
+    assert result.iterations <= 10
+    assert np.count_nonzero(result.x) <= 8
+
+
+def test_no_coefficient_is_minus_zero() -> None:
+    X, _ = data()
+    for objective in (lasso(X, np.full(40, 7.0), 0.5), lasso(X, -X[:, 0], 5.0, intercept=True)):
+        x = solve(objective).x
+        assert not np.any(np.signbit(x) & (x == 0))

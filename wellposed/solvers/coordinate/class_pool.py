@@ -48,7 +48,7 @@ class ClassPool(Pool):
     def solve(self, x: np.ndarray, v: np.ndarray, slope: np.ndarray, h: np.ndarray, tol: float) -> np.ndarray:
         """As `Pool.solve`; what is zero and violates nothing is left to the next Newton step."""
         p = self.penalty
-        units = np.flatnonzero((p.violation(x, v) > 0) | self._used(x))
+        units = np.flatnonzero((p.violation(x, v) > 0) | self.used(x))
         part = p.restricted(units)
         ids = units if p.groups is None else p.groups.entries(units)
         quadratic = ClassQuadratic(
@@ -61,8 +61,3 @@ class ClassPool(Pool):
         x = x.copy()
         x[ids] = quadratic.solve(part, x[ids], slope, tol)
         return x
-
-    def _used(self, x: np.ndarray) -> np.ndarray:
-        if self.penalty.groups is None:
-            return np.asarray(x != 0)
-        return np.bincount(self.penalty.groups.of, x != 0, self.penalty.count) > 0

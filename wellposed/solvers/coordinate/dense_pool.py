@@ -16,6 +16,12 @@ WIDE = 2.0
 WIDE_GROUPS = 0.5
 """The same for groups, where Newton's method needs more steps."""
 
+PATIENCE = 20
+"""Extrapolations after which a Gram matrix is formed all the same."""
+
+MANY = 3000
+"""Columns above which it never is."""
+
 NOTHING = 16.0
 """Size of what centring leaves of a column, in rounding errors of its entries, below which it is constant."""
 
@@ -67,17 +73,31 @@ class DensePool(Pool):
         x, m = x.copy(), slope.copy()
         trail = np.empty((MEMORY, len(x)), x.dtype)
         report = np.array([0.0, 0.0, m.sum() if self.centred else 0.0], x.dtype)
-        for _ in range(MOST):
+        for _ in range(PATIENCE if len(x) <= MANY else MOST):
             start = x.copy()
             coordinate_blocks.sweeps(
                 x, m, columns, first, h, curvature, pulled,
                 p.a, p.q, omega, p.w, p.low, p.high, mass, tol, trail, report,
             )  # fmt: skip
             if report[0] <= tol:
-                break
+                return x
             better = extrapolated(np.concatenate([start[None], trail[: int(report[1])]]))
             if better is not None:
                 self._try(np.clip(better, p.low, p.high), x, m, h, mass, report)
+        return self._solve_by_gram(x, m, h, mass, tol) if len(x) <= MANY else x
+
+    def _solve_by_gram(
+        self, x: np.ndarray, m: np.ndarray, h: np.ndarray, mass: float, tol: float
+    ) -> np.ndarray:
+        """Where sweeps are slow; what is zero and violates nothing is left to the next quadratic problem."""
+        p = self.penalty
+        slope = m - h * (m.sum() / mass) if mass > 0 else m
+        v = p.q - p.a * x + self.pull(slope)
+        units = np.flatnonzero((p.violation(x, v) > 0) | self.used(x))
+        ids = units if p.groups is None else p.groups.entries(units)
+        gram, part = Gram(), p.restricted(units)
+        gram.extend(self.columns[ids], part.a, h, self._centred)
+        x[ids] = gram.solve(part, x[ids], v[ids], tol)
         return x
 
     def _curvature(self, h: np.ndarray) -> np.ndarray:

@@ -26,6 +26,12 @@ SHORTEST = 1.0 / 64
 SMALL = 200
 """Size of a system up to which NumPy solves it, without the triangle that SciPy would use again."""
 
+WORK = 2000
+"""Coefficients in all the systems of one active-set search, about."""
+
+RIDGE = 16.0
+"""What is added to the diagonal of a singular system, in rounding errors of its trace."""
+
 
 class Gram:
     """The Gram matrix of a growing set of columns, empty at first."""
@@ -76,19 +82,24 @@ class Gram:
         return x
 
     def _newton(self, p: Penalty, x: np.ndarray, v: np.ndarray) -> None:
-        """Solve for the coefficients that are neither 0 nor at a bound; taken where that is a descent."""
-        S = np.flatnonzero((x != 0) & (x > p.low) & (x < p.high))
-        xs, w = x[S], p.w[S]
-        H = self.G[np.ix_(S, S)]
-        d = _solved(H, v[S] - w * np.sign(xs))
-        if d is None:
-            return
-        for target in _targets(p, xs, d):
-            step = target - xs
-            change = 0.5 * step @ (H @ step) - v[S] @ step + w @ (np.abs(target) - np.abs(xs))
-            if change < 0:
-                x[S] = target
-                v -= step @ self.G[S]
+        """Solve for the coefficients that are neither 0 nor at a bound, and again while some get there."""
+        for _ in range(1 + WORK // (1 + int(np.count_nonzero(x)))):
+            S = np.flatnonzero((x != 0) & (x > p.low) & (x < p.high))
+            xs, w = x[S], p.w[S]
+            H = self.G[np.ix_(S, S)]
+            d = _solved(H, v[S] - w * np.sign(xs))
+            if d is None:
+                return
+            for target in _targets(p, xs, d):
+                step = target - xs
+                change = 0.5 * step @ (H @ step) - v[S] @ step + w @ (np.abs(target) - np.abs(xs))
+                if change < 0:
+                    break
+            else:
+                return
+            x[S] = target
+            v -= step @ self.G[S]
+            if np.all((target != 0) & (target > p.low) & (target < p.high)):
                 return
 
     def _group_curvature(self, first: np.ndarray) -> np.ndarray:
@@ -125,9 +136,22 @@ class Gram:
 
 
 def _solved(H: np.ndarray, right: np.ndarray) -> np.ndarray | None:
-    """``H^-1 right``, or ``None`` where ``H`` is empty or not positive definite."""
+    """``H^-1 right``, or ``None`` where ``H`` is empty or not positive.
+
+    More coefficients than the data tell apart make ``H`` singular. A little more on its diagonal then makes
+    the solution long in a direction that only the penalty sees: the way to where one of them is zero.
+    """
     if len(H) == 0:
         return None
+    d = _by_cholesky(H, right)
+    if d is None:
+        more = RIDGE * np.finfo(H.dtype).eps * np.trace(H)
+        d = _by_cholesky(H + more * np.eye(len(H), dtype=H.dtype), right)
+    return d
+
+
+def _by_cholesky(H: np.ndarray, right: np.ndarray) -> np.ndarray | None:
+    """``H^-1 right``, or ``None`` where ``H`` is not positive definite."""
     if len(H) <= SMALL:
         try:
             np.linalg.cholesky(H)

@@ -45,6 +45,13 @@ class Pool:
         """Bring ``columns`` up to date with ``ids``, of which the last ones are ``new``."""
         raise NotImplementedError
 
+    def used(self, x: np.ndarray) -> np.ndarray:
+        """Which coefficients, or groups of them, are not zero."""
+        groups = self.penalty.groups
+        return np.asarray(
+            x != 0 if groups is None else np.bincount(groups.of, x != 0, self.penalty.count) > 0
+        )
+
     def combine(self, x: np.ndarray) -> np.ndarray:
         """The sum of the columns times ``x``."""
         return np.asarray(x @ self.columns)

@@ -8,8 +8,20 @@ from wellposed.kernels import coordinate_sparse
 from wellposed.solvers.coordinate.gram import Gram
 from wellposed.solvers.coordinate.pool import MEMORY, MOST, Pool, extrapolated
 
-SMALL = 1000
-"""Columns up to which the Gram matrix of a quadratic loss is formed, which is dense."""
+THICK = 8
+"""Columns, relative to their stored entries, up to which the Gram matrix of a quadratic loss is formed."""
+
+LIGHT = 100_000
+"""Stored entries that are swept over before an extrapolation, about."""
+
+LONGEST = 20
+"""Sweeps before one at most."""
+
+PATIENCE = 20
+"""Extrapolations after which the Gram matrix is formed all the same."""
+
+MANY = 3000
+"""Columns above which it never is."""
 
 NOTHING = 10.0
 """Length of what centring leaves of a column, in rounding errors of it, below which it is constant."""
@@ -28,24 +40,28 @@ class SparsePool(Pool):
         p, columns = self.penalty, self.columns
         mass = float(h.sum()) if self.centred else 0.0
         pulled, curvature = self._curvature(h, mass)
-        if self.quadratic and len(self.ids) <= SMALL:
+        if self.quadratic and len(self.ids) ** 2 <= THICK * columns.nnz:
             return self._by_gram(h, mass, pulled, curvature).solve(p, x, v, tol)
         curvature = curvature + p.a
         x, m = x.copy(), slope.copy()
-        trail = np.empty((MEMORY, len(x)), x.dtype)
+        trail = np.empty((max(MEMORY, min(LIGHT // (1 + columns.nnz), LONGEST)), len(x)), x.dtype)
         report = np.array([0.0, 0.0, m.sum() if self.centred else 0.0], x.dtype)
-        for _ in range(MOST):
+        for _ in range(PATIENCE if len(x) <= MANY else MOST):
             start = x.copy()
             coordinate_sparse.sweeps(
                 x, m, columns.data, self._rows, self._starts, h, curvature, pulled,
                 p.a, p.q, p.w, p.low, p.high, mass, tol, trail, report,
             )  # fmt: skip
             if report[0] <= tol:
-                break
-            better = extrapolated(np.concatenate([start[None], trail[: int(report[1])]]))
+                return x
+            better = extrapolated(np.concatenate([start[None], trail[: int(report[1])]])[-MEMORY - 1 :])
             if better is not None:
                 self._try(np.clip(better, p.low, p.high), x, m, h, mass, report)
-        return x
+        if len(x) > MANY:
+            return x
+        slope = m - h * (m.sum() / mass) if mass > 0 else m
+        v = p.q - p.a * x + self.pull(slope)
+        return self._by_gram(h, mass, pulled, curvature - p.a).solve(p, x, v, tol)
 
     def _by_gram(self, h: np.ndarray, mass: float, pulled: np.ndarray, curvature: np.ndarray) -> Gram:
         """The Gram matrix, with the mean products taken away where an intercept is free."""

@@ -162,7 +162,8 @@ class WorkingSet:
 
     def solution(self, state: State) -> Array:
         """The coefficients."""
-        return state.x.reshape(self.problem.shape)
+        # Adding 0 turns -0 into 0.
+        return state.x.reshape(self.problem.shape) + 0
 
     def dual(self, state: State) -> Proof:
         """The gap at the slope, scaled until it is feasible."""
