@@ -299,3 +299,14 @@ def test_no_coefficient_is_minus_zero() -> None:
     for objective in (lasso(X, np.full(40, 7.0), 0.5), lasso(X, -X[:, 0], 5.0, intercept=True)):
         x = solve(objective).x
         assert not np.any(np.signbit(x) & (x == 0))
+
+
+@pytest.mark.parametrize("l2", [1e-8, 1e-20, 1e-100])
+def test_an_elastic_net_that_hardly_differs_from_the_lasso_ends_with_a_proof(l2: float) -> None:
+    X, y = data()
+    objective = wp.LeastSquares(wp.operators.Matrix(X), y) + wp.ElasticNet(5.0, l2)
+    result = solve(objective, 1e-8)
+    assert result.converged
+    assert result.iterations <= 10
+    assert wp.verify(objective, result).relative <= 1.1e-8
+    assert result.objective == pytest.approx(solve(lasso(X, y, 5.0), 1e-9).objective, rel=1e-7)

@@ -87,6 +87,13 @@ class Penalty:
             return np.asarray(self.w - v)
         return np.asarray(self.w + v if self.high == 0 else self.w - np.abs(v))
 
+    def inside(self, v: np.ndarray) -> float:
+        """With a quadratic part: the factor that brings a pull within the weights of the rest, at most 1."""
+        if not self.a.any() or self.q.any():
+            return 1.0
+        beyond = np.abs(v) > self.w
+        return float((self.w[beyond] / np.abs(v[beyond])).min(initial=1.0))
+
     def restricted(self, units: np.ndarray) -> Penalty:
         """The penalty of some coefficients, or of some groups, listed one after the other."""
         if self.groups is None:

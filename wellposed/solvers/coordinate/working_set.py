@@ -41,6 +41,9 @@ INNER = 0.1
 AHEAD = 0.05
 """Part of the present gap that one iteration aims at."""
 
+MARGIN = 64.0
+"""Rounding of a dual point scaled into the weights, in units of the precision."""
+
 
 @dataclass
 class State:
@@ -170,7 +173,16 @@ class WorkingSet:
         p = self.problem
         y = self.form.loss.f.project_dual(state.slope.reshape(self.form.loss.range_shape))
         scale = max(abs(state.objective), p.scale_floor)
-        lower, note, point = lower_bound(p, state.objective, (y,), self.tol * scale, state.v.reshape(p.shape))
+        v = state.v.reshape(p.shape)
+        lower, note, point = lower_bound(p, state.objective, (y,), self.tol * scale, v)
+        inside = self.form.penalty.inside(state.v)
+        if inside < 1 and state.objective - lower > self.tol * scale:
+            # A quadratic part too small to count makes the conjugate finite outside, and huge.
+            inside *= 1 - MARGIN * float(np.finfo(state.v.dtype).eps)
+            other = lower_bound(p, state.objective, (inside * y,), self.tol * scale, inside * v)
+            if other[0] > lower:
+                lower, _, point = other
+                note = f"dual point scaled by {inside:.6g}"
         gap = max(state.objective - lower, 0.0)
         if state.screen is not None and not callable(point):
             state.screen.drop(point[0], gap + p.rounding(state.objective))
