@@ -80,7 +80,7 @@ class PrimalDual:
         columns: Any = 0.0
         for t in self.blocks:
             # Of an operator that is 0 the dual variable moves nothing, and any step will do.
-            norm = t.norm or 1.0
+            norm = max(t.norm, 1e-150) if t.norm > 0 else 1.0
             if self._has_row_steps(t) and t.norm > 0:
                 ones = self.problem.zeros() + 1
                 row, column = t.forward(ones), t.backward(t.forward(0 * ones) + 1)
