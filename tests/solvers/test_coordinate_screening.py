@@ -85,9 +85,9 @@ def screened(objective: wp.Functional, steps: int = 30) -> tuple[State, WorkingS
     solver = WorkingSet(problem, 1e-12)
     state = solver.start(None, None)
     for _ in range(steps):
-        certificate = solver.dual(state).certificate
-        y = state.slope.reshape(solver.form.loss.range_shape)
-        whole = certify(problem, solver.solution(state), state.objective, (y,))
+        proof = solver.dual(state)
+        certificate = proof.certificate
+        whole = certify(problem, solver.solution(state), state.objective, proof.dual)
         assert whole is not None
         assert certificate.lower_bound == pytest.approx(
             whole.certificate.lower_bound, rel=1e-9, abs=1e-9 * abs(problem.value_at_zero)
