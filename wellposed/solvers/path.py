@@ -85,9 +85,9 @@ def path(
     Notes
     -----
     Each solve starts from the solution at the value before; weights of an L1 or elastic net penalty beside
-    least squares of a matrix are solved ten at a time, by one Gram matrix. In a fold with ``m`` of ``n`` samples (by
-    total weight where they are weighted) the data fit is multiplied by ``n / m``, so that a value weighs
-    the penalty against the fit of a sample as it does on the whole data.
+    least squares of a matrix are solved ten at a time, by one Gram matrix. In a fold with ``m`` of ``n``
+    samples (by total weight where they are weighted) the data fit is multiplied by ``n / m``, so that a value
+    weighs the penalty against the fit of a sample as it does on the whole data.
 
     Examples
     --------
