@@ -168,7 +168,10 @@ def verify(objective: Functional, result: Result) -> Certificate:
     True
     """
     if not isinstance(result, Result):
-        raise TypeError(f"verify takes the Result of minimize, got {type(result).__name__}")
+        raise TypeError(
+            f"verify takes the Result of minimize, got {type(result).__name__}"
+            " (wellposed.transport.verify takes those of transport)"
+        )
     problem = canonical(objective, result.x)
     variable = result.x if problem.image_part is None or result.variable is None else result.variable
     if tuple(variable.shape) != problem.shape:
