@@ -351,8 +351,7 @@ def game(
             f"T2 with networks: that ratio of smoothed l0 after {LONGER} times the steps, over that before",
             fades,
             1.1,
-            f"{ratio['short']['smoothed l0']:.3g}, then {ratio['long']['smoothed l0']:.3g}: what sparsity "
-            "the game has comes from stopping early.",
+            f"{ratio['short']['smoothed l0']:.3g}, then {ratio['long']['smoothed l0']:.3g}.",
         ),
     ]
 

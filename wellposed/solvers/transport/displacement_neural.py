@@ -176,10 +176,11 @@ def neural_map(
 
     Notes
     -----
-    At a saddle of the game the penalty has no say: the opponent enforces :math:`T_\# Q = P` for every
-    :math:`\lambda`; sparsity comes from stopping early, if at all. The divergence plus penalty has a
-    minimum that depends on :math:`\lambda` as intended: for shifts ``b`` of samples whose means differ by
-    ``m`` the divergence is :math:`\|b - m\|^2 / 2` plus a constant, and so
+    At a saddle of the game the penalty has no say in shifts: for every :math:`\lambda` the opponent sees to it
+    that no convex function has a larger mean over the images than over the targets, so that their means agree.
+    Sparsity comes from what that leaves free, and from an opponent that is stopped early or too weak. The
+    divergence plus penalty has a minimum that depends on :math:`\lambda` as intended: for shifts ``b`` of
+    samples whose means differ by ``m`` the divergence is :math:`\|b - m\|^2 / 2` plus a constant, and so
     :math:`b = \operatorname{prox}_{\lambda \tau}(m)`. Hence the default.
 
     Both players have a quadratic term beside the layers of the paper, so that the training can start from the
