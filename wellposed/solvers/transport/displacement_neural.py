@@ -176,8 +176,8 @@ def neural_map(
 
     Notes
     -----
-    At a saddle of the game the penalty has no say in shifts: for every :math:`\lambda` the opponent sees to it
-    that no convex function has a larger mean over the images than over the targets, so that their means agree.
+    At a saddle of the game the penalty has no say in shifts: for every :math:`\lambda` the opponent sees to
+    it that no convex function has a larger mean over images than over targets, so that their means agree.
     Sparsity comes from what that leaves free, and from an opponent that is stopped early or too weak. The
     divergence plus penalty has a minimum that depends on :math:`\lambda` as intended: for shifts ``b`` of
     samples whose means differ by ``m`` the divergence is :math:`\|b - m\|^2 / 2` plus a constant, and so
