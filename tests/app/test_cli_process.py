@@ -145,3 +145,20 @@ def test_help_loads_nothing_heavy() -> None:
     assert (
         loaded & {"numpy", "numba", "scipy", "h5py", "matplotlib", "skimage", "tifffile", "pydicom"} == set()
     )
+
+
+def test_a_reader_that_goes_early_ends_the_command_without_a_traceback() -> None:
+    """As in a pipe into ``head``: what is written then has no one to read it."""
+    read, write = os.pipe()
+    os.close(read)
+    process = subprocess.run(
+        [sys.executable, "-m", "wellposed", "reproduce", "--list"],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    os.close(write)
+    assert process.returncode == 141
+    assert process.stderr == ""

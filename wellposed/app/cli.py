@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ __all__ = ["app", "main"]
 
 BAD_INPUT = 2
 INTERRUPTED = 130
+READER_GONE = 141
 
 _EPILOGUE = (
     "Exit codes: 0 done, 2 bad input (one line says what is wrong), 130 stopped by Ctrl-C "
@@ -459,11 +461,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit code: 0, 2 for bad input, 130 after Ctrl-C.
+        Exit code: 0, 2 for bad input, 130 after Ctrl-C, 141 if the reader of the output has gone.
     """
     _arguments[:] = sys.argv[1:] if arguments is None else arguments
     try:
         done = app(list(_arguments), print_error=False, exit_on_error=False, result_action="return_value")
+        sys.stdout.flush()
     except InputError as error:
         return _refuse(str(error))
     except CycloptsError as error:
@@ -473,6 +476,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("wellposed: interrupted, nothing was written", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:
+        # Who reads the output has seen enough. What is still buffered must not fail once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return READER_GONE
     return done if isinstance(done, int) else 0
 
 
