@@ -182,12 +182,11 @@ class SparseLogisticRegression(ClassifierMixin, LinearModel):  # type: ignore[mi
         return Objective.of((1 / len(y)) * loss, weight * self._penalty(X.shape[1]))
 
     def _keep(self, x: np.ndarray, intercept: Any) -> None:
-        constants = np.atleast_1d(np.asarray(intercept, x.dtype))
         if x.ndim == 1:
-            self.coef_, self.intercept_ = x[None], constants
+            self.coef_, self.intercept_ = x[None], np.array([intercept], x.dtype)
         else:
             self.coef_ = np.ascontiguousarray(x.T)
-            self.intercept_ = np.broadcast_to(constants, x.shape[1:]).copy()
+            self.intercept_ = np.zeros(x.shape[1], x.dtype) + intercept
 
     def _start(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray | None:
         if len(shape) == 1:
@@ -200,6 +199,7 @@ class SparseLogisticRegression(ClassifierMixin, LinearModel):  # type: ignore[mi
 def _scores_of(X: Any, classes: int) -> LinearOperator:
     """From one row of coefficients per feature to one score per class."""
     if scipy.sparse.issparse(X):
-        each = scipy.sparse.kron(X, scipy.sparse.eye_array(classes, dtype=X.dtype), format="csr")
+        rows = scipy.sparse.csr_array(X)
+        each = scipy.sparse.kron(rows, scipy.sparse.eye_array(classes, dtype=X.dtype), format="csr")
         return Matrix(each, (X.shape[1], classes), (X.shape[0], classes))
     return MatrixProduct(X, classes)
