@@ -151,3 +151,25 @@ def test_the_plan_promises_no_bound_of_mass_where_the_matrix_has_negative_entrie
     for matrix in (A, np.abs(A)):
         objective = wp.LeastSquares(wp.operators.Matrix(matrix), y) + wp.NonNegative()
         assert wp.explain(objective).certificate == wp.minimize(objective, tol=1e-3).certificate.kind
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("unit", [1e-12, 1e-8, 1e-4, 1e4, 1e8])
+@pytest.mark.parametrize("loss", [wp.LeastSquares, wp.LogisticLoss])
+def test_a_free_coefficient_in_any_unit_is_not_forgotten_in_the_bound(
+    loss: Any, unit: float, dtype: Any
+) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40, 12))
+    y = X[:, :2] @ np.array([2.0, 3.0]) + X[:, 5] + 0.1 * rng.normal(size=40)
+    y = np.sign(y) if loss is wp.LogisticLoss else y
+    penalty = 2.0 * wp.L1(np.where(np.arange(12) < 2, 0.0, 1.0).astype(dtype))
+    least = wp.minimize(loss(wp.operators.Matrix(X), y) + penalty, tol=1e-9).certificate.primal
+    scaled = (X * np.where(np.arange(12) == 1, unit, 1.0)).astype(dtype)
+    objective = loss(wp.operators.Matrix(scaled), y.astype(dtype)) + penalty
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", wp.ConvergenceWarning)
+        result = wp.minimize(objective, tol=1e-4, max_iter=300)
+    for certificate in (result.certificate, wp.verify(objective, result)):
+        if certificate.is_bound:
+            assert result.objective - least <= certificate.value + 1e-5 * least

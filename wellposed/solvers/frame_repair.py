@@ -12,13 +12,17 @@ by conjugate gradients in double precision, with :math:`\alpha_j = 1/\|K_j\|^2`.
 Where L1 acts on the variable itself (synthesis, or a regression in which some coefficients are free),
 :math:`\sum_j K_j^* y_j` must vanish at the entries of weight 0: with ``Z`` these and :math:`H_j`
 the Hessian of a smooth term at the iterate, :math:`Z (\sum_j K_j^* H_j K_j) Z z = Z \sum_j K_j^* y_j` and
-:math:`y_j \leftarrow y_j - H_j K_j z`, which is Newton's step.
+:math:`y_j \leftarrow y_j - H_j K_j z`, which is Newton's step. What is left is measured per unit of the
+length of each column: a coefficient in large units, whose column is short, can make much of a small rest.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
+
+import numpy as np
 
 from wellposed import arrays
 from wellposed.arrays import Array
@@ -26,7 +30,8 @@ from wellposed.functionals._base import Functional
 from wellposed.functionals.calculus import peel
 from wellposed.functionals.groups import Grouped
 from wellposed.functionals.norms import L1
-from wellposed.solvers.problem import Problem, Term
+from wellposed.solvers.column_lengths import column_lengths
+from wellposed.solvers.problem import Problem, Term, found_once
 
 Duals = tuple[Array, ...]
 
@@ -94,12 +99,33 @@ def without_free_entries(
     def push(z: Array) -> list[Array | None]:
         return [None if h is None else h(t.forward(z)) for t, h in zip(problem.terms, weigh, strict=True)]
 
-    noise = NOISE * arrays.epsilon(problem.like) * arrays.norm(start)
-    z, solved = conjugate_gradients(lambda z: free * _pulled(problem.terms, push(z)), free * start, noise)
+    # Per unit of the length of a column, in which no column is too short to count.
+    units = _units(problem, start)
+    noise = NOISE * arrays.epsilon(problem.like) * arrays.norm(units * start)
+    units = units * free
+    z, solved = conjugate_gradients(
+        lambda z: units * _pulled(problem.terms, push(units * z)), units * start, noise
+    )
     if not solved:
         return None
+    z = units * z
     moved = tuple(_moved(y, dual, push(z)))
     return moved, -only * _pulled(problem.terms, moved)
+
+
+def _units(problem: Problem, like: Array) -> Array:
+    """One over the length of what each entry of the variable becomes in the terms, 0 where that is 0."""
+    units = arrays.from_numpy(_reciprocal_lengths(problem), like)
+    return arrays.namespace(like).astype(units, like.dtype)
+
+
+@found_once
+def _reciprocal_lengths(problem: Problem) -> np.ndarray:
+    squares = np.zeros(math.prod(problem.shape))
+    for t in problem.terms:
+        squares += 1.0 if t.K is None else column_lengths(t.K) ** 2
+    lengths = np.sqrt(squares).reshape(problem.shape)
+    return np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)
 
 
 def curved(t: Term, x: Array) -> Callable[[Array], Array]:

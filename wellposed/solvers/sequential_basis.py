@@ -12,6 +12,7 @@ from scipy.linalg import solve_triangular
 from wellposed import arrays
 from wellposed.operators._base import LinearOperator
 from wellposed.operators.matrices import DenseMatrix, SparseMatrix
+from wellposed.solvers.column_lengths import column_lengths
 from wellposed.solvers.sequential_products import AHEAD, DRIFT, Products
 from wellposed.solvers.thin_qr import ThinQR
 
@@ -108,14 +109,7 @@ class Basis:
     @cached_property
     def lengths(self) -> np.ndarray:
         """Upper bounds of the lengths of all columns, but for rounding."""
-        K = self.K
-        if isinstance(K, DenseMatrix) and type(K.matrix) is np.ndarray:
-            squares = np.einsum("ij,ij->j", K.matrix, K.matrix)
-            return np.asarray(np.sqrt(squares.astype(np.float64)))
-        if isinstance(K, SparseMatrix):
-            squares = np.asarray(K.matrix.multiply(K.matrix).sum(axis=0), dtype=np.float64)
-            return np.asarray(np.sqrt(squares.reshape(-1)))
-        return np.full(K.shape[1], K.norm())
+        return column_lengths(self.K)
 
     def rounding(self, size: float, terms: float = 1.0) -> np.ndarray:
         """Errors of the correlations with a vector of that size; ``terms``: how many may add up."""
