@@ -173,3 +173,25 @@ def test_a_free_coefficient_in_any_unit_is_not_forgotten_in_the_bound(
     for certificate in (result.certificate, wp.verify(objective, result)):
         if certificate.is_bound:
             assert result.objective - least <= certificate.value + 1e-5 * least
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("unit", [1e-10, 1e-7, 1e-6, 1e8])
+def test_parts_of_a_graph_in_different_units_are_balanced_alike(unit: float, dtype: Any) -> None:
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(40, 12))
+    y = X @ np.repeat([2.0, 3.0, 1.0], 4) + 0.1 * rng.normal(size=40)
+    D = np.delete(np.diff(np.eye(12), axis=0), 5, axis=0)  # two parts of six entries each
+
+    def objective(unit: float, dtype: Any) -> Any:
+        features = np.where(np.arange(12) < 6, 1.0, unit)
+        edges = np.where(np.arange(10) < 5, 1.0, unit)[:, None]
+        norm = wp.L1() @ wp.operators.Matrix((D * edges).astype(dtype))
+        return wp.LeastSquares(wp.operators.Matrix((X * features).astype(dtype)), y.astype(dtype)) + norm
+
+    least = wp.minimize(objective(1.0, np.float64), tol=1e-6).certificate
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", wp.ConvergenceWarning)
+        certificate = wp.minimize(objective(unit, dtype), tol=1e-4, max_iter=300).certificate
+    assert certificate.is_bound
+    assert certificate.lower_bound <= least.primal * (1 + 1e-5)

@@ -32,8 +32,8 @@ from wellposed.functionals.calculus import peel
 from wellposed.operators._base import LinearOperator
 from wellposed.operators.calculus import Gradient
 from wellposed.operators.matrices import DenseMatrix, SparseMatrix
-from wellposed.solvers.frame_repair import NOISE, Duals, conjugate_gradients, curved
-from wellposed.solvers.problem import Problem, Term
+from wellposed.solvers.frame_repair import NOISE, Duals, conjugate_gradients, curved, units_of
+from wellposed.solvers.problem import Problem, Term, found_once
 
 if TYPE_CHECKING:
     # SciPy's sparse matrices are loaded where there is a graph.
@@ -92,7 +92,8 @@ def onto_constraint(
     ``wanted`` is the gap that is wanted: a point far from it is not worth many steps.
     """
     p, q = (v.astype(np.float64) for v in form.in_order(*y))
-    point = Point(form, form.data.f.project_dual(p), q, m.astype(np.float64), x.astype(np.float64))
+    units = _found_units(problem)
+    point = Point(form, form.data.f.project_dual(p), q, m.astype(np.float64), x.astype(np.float64), units)
     noise = NOISE * arrays.epsilon(problem.like)
     differences = _differences(form.norm.K)
     moved = point.spread(noise) if differences is None else point.by_groups(differences, noise, wanted)
@@ -101,24 +102,37 @@ def onto_constraint(
     return tuple(v.astype(old.dtype) for v, old in zip(form.in_order(*moved), y, strict=True))
 
 
+@found_once
+def _found_units(problem: Problem) -> np.ndarray:
+    form = edge_form(problem)
+    assert form is not None
+    return units_of((form.data,), problem.shape)
+
+
 @dataclass(frozen=True)
 class Point:
-    """A dual point, the rest ``m`` of its constraint, and the primal point beside it."""
+    """A dual point, the rest ``m`` of its constraint, and the primal point beside it.
+
+    ``units`` are those in which an entry of the constraint is measured: one over the lengths of the columns
+    of the loss.
+    """
 
     form: EdgeForm
     p: Array
     q: Array
     m: Array
     x: Array
+    units: np.ndarray
 
     @property
     def _weigh(self) -> Callable[[Array], Array]:
         return curved(self.form.data, self.x)
 
     def _residual(self) -> tuple[Array, float]:
-        """What is missing from the constraint, and the size of its parts."""
+        """What is missing from the constraint, and the size of its parts in `units`."""
         first, second = self.form.data.backward(self.p), self.form.norm.backward(self.q)
-        return first + second + self.m, arrays.norm(first) + arrays.norm(second)
+        size = arrays.norm(self.units * first) + arrays.norm(self.units * second)
+        return first + second + self.m, size
 
     def by_groups(self, D: scipy.sparse.csr_array, noise: float, wanted: float) -> tuple[Array, Array] | None:
         """The steps (1) and (2), on the finest groups that allow them; on the coarsest if far away."""
@@ -142,11 +156,13 @@ class Point:
         """The step of ``p`` that balances each group."""
         data, weigh = self.form.data, self._weigh
 
+        units = 1 / np.sqrt(np.bincount(groups, self.units.reshape(-1) ** -2.0))
+
         def spread(z: np.ndarray) -> Array:
-            return z[groups].reshape(residual.shape)
+            return (units * z)[groups].reshape(residual.shape)
 
         def gathered(r: Array) -> np.ndarray:
-            return np.bincount(groups, r.reshape(-1))
+            return np.asarray(units * np.bincount(groups, r.reshape(-1)))
 
         z, solved = conjugate_gradients(
             lambda z: gathered(data.backward(weigh(data.forward(spread(z))))),
@@ -165,13 +181,14 @@ class Point:
         c = BALANCE * (both / length if both > 0 and length > 0 else 1.0) / norm.norm**2
 
         def push(z: Array) -> tuple[Array, Array]:
+            z = self.units * z
             return weigh(data.forward(z)), c * norm.forward(z)
 
         def product(z: Array) -> Array:
             steps = push(z)
-            return data.backward(steps[0]) + norm.backward(steps[1])
+            return self.units * (data.backward(steps[0]) + norm.backward(steps[1]))
 
-        z, solved = conjugate_gradients(product, residual, noise * size)
+        z, solved = conjugate_gradients(product, self.units * residual, noise * size)
         steps = push(z)
         return (self.p - steps[0], self.q - steps[1]) if solved else None
 
@@ -216,9 +233,12 @@ def _solve(D: scipy.sparse.csr_array, r: np.ndarray) -> np.ndarray:
     from scipy.sparse.linalg import splu
 
     laplacian = scipy.sparse.csc_array(D.T @ D)
-    shift = SHIFT * max(float(laplacian.diagonal().max(initial=0.0)), 1e-300)
-    factors = splu(laplacian + shift * scipy.sparse.eye_array(laplacian.shape[0], format="csc"))
+    diagonal = laplacian.diagonal()
+    # To a diagonal of ones, so that parts with small weights are solved as well as the others.
+    roots = scipy.sparse.diags_array(1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0)), format="csc")
+    laplacian, r = scipy.sparse.csc_array(roots @ laplacian @ roots), roots @ r
+    factors = splu(laplacian + SHIFT * scipy.sparse.eye_array(laplacian.shape[0], format="csc"))
     z = factors.solve(r)
     for _ in range(REFINEMENTS):
         z = z + factors.solve(r - laplacian @ z)
-    return np.asarray(z)
+    return np.asarray(roots @ z)

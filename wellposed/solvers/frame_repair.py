@@ -26,7 +26,7 @@ import numpy as np
 
 from wellposed import arrays
 from wellposed.arrays import Array
-from wellposed.functionals._base import Functional
+from wellposed.functionals._base import Functional, Shape
 from wellposed.functionals.calculus import peel
 from wellposed.functionals.groups import Grouped
 from wellposed.functionals.norms import L1
@@ -114,18 +114,25 @@ def without_free_entries(
 
 
 def _units(problem: Problem, like: Array) -> Array:
-    """One over the length of what each entry of the variable becomes in the terms, 0 where that is 0."""
-    units = arrays.from_numpy(_reciprocal_lengths(problem), like)
+    """Of each entry of the variable, in the kind of ``like``."""
+    units = arrays.from_numpy(_found_units(problem), like)
     return arrays.namespace(like).astype(units, like.dtype)
 
 
 @found_once
-def _reciprocal_lengths(problem: Problem) -> np.ndarray:
-    squares = np.zeros(math.prod(problem.shape))
-    for t in problem.terms:
+def _found_units(problem: Problem) -> np.ndarray:
+    return units_of(problem.terms, problem.shape)
+
+
+def units_of(terms: tuple[Term, ...], shape: Shape) -> np.ndarray:
+    """One over the length of what each entry of the variable becomes in the terms."""
+    squares = np.zeros(math.prod(shape))
+    for t in terms:
         squares += 1.0 if t.K is None else column_lengths(t.K) ** 2
-    lengths = np.sqrt(squares).reshape(problem.shape)
-    return np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+    lengths = np.sqrt(squares)
+    # What is not seen at all is measured too, in some unit.
+    largest = float(lengths.max(initial=0.0)) or 1.0
+    return np.asarray(1 / np.where(lengths > 0, lengths, largest)).reshape(shape)
 
 
 def curved(t: Term, x: Array) -> Callable[[Array], Array]:
