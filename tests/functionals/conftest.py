@@ -85,10 +85,20 @@ REGISTRY = [
     Entry("kullback leibler, background", lambda a: wp.KullbackLeibler(None, a(_counts()), 0.7)),
     Entry("kullback leibler, backgrounds", lambda a: wp.KullbackLeibler(None, a(_counts()), a(W))),
     Entry("huber loss", lambda a: wp.HuberLoss(None, a(B), 0.6)),
+    Entry("huber loss, some weights 0", lambda a: wp.HuberLoss(None, a(B), 0.6, a(HALF))),
+    Entry(
+        "huber loss of an operator, weights, intercept",
+        lambda a: wp.HuberLoss(D, a(B2), wp.Parameter("delta", 0.6), a(np.stack([W, HALF])), intercept=True),
+    ),
     Entry("huber loss of an operator", lambda a: wp.HuberLoss(D, a(B2), wp.Parameter("delta", 0.6))),
     Entry("l1 loss", lambda a: wp.L1Loss(None, a(B))),
     Entry("l1 loss, some weights 0", lambda a: wp.L1Loss(None, a(B), a(HALF))),
     Entry("logistic loss", lambda a: wp.LogisticLoss(None, a(SIGNS))),
+    Entry("logistic loss, some weights 0", lambda a: wp.LogisticLoss(None, a(SIGNS), a(HALF))),
+    Entry(
+        "logistic loss, some weights 0, intercept",
+        lambda a: wp.LogisticLoss(None, a(SIGNS), a(HALF), intercept=True),
+    ),
     Entry("censored least squares", lambda a: wp.CensoredLeastSquares(None, a(B), SIGNS > 0)),
     Entry("soft logistic loss", lambda a: wp.SoftLogisticLoss(None, a(PROBABILITIES), a(B))),
     Entry(
@@ -130,7 +140,16 @@ REGISTRY = [
     Entry("least squares, weights, intercept", lambda a: wp.LeastSquares(D, a(B2), intercept=True)),
     Entry("huber loss, intercept", lambda a: wp.HuberLoss(D, a(B2), 0.6, intercept=True)),
     Entry("poisson loss", lambda a: wp.PoissonLoss(None, a(_counts()))),
+    Entry("poisson loss, some weights 0", lambda a: wp.PoissonLoss(None, a(_counts()), a(HALF))),
+    Entry(
+        "poisson loss, some weights 0, intercept",
+        lambda a: wp.PoissonLoss(None, a(_counts()), a(HALF), intercept=True),
+    ),
     Entry("poisson loss, intercept", lambda a: wp.PoissonLoss(D, a(np.abs(B2)), intercept=True)),
+    Entry(
+        "free intercept, some weights 0",
+        lambda a: FreeIntercept(wp.PoissonLoss(None, a(_counts() + 0.1), a(HALF))),
+    ),
     Entry("free intercept", lambda a: FreeIntercept(wp.LogisticLoss(None, a(SIGNS)))),
     Entry("sparse group", lambda a: wp.SparseGroup(LABELS, 0.3, np.arange(8) * 0.3)),
     Entry("sparse group of lists", lambda a: wp.SparseGroup(LISTS, wp.Parameter("l1", 0.3))),

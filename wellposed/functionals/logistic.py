@@ -8,17 +8,18 @@ from typing import Any
 
 from wellposed import arrays
 from wellposed.arrays import Array
-from wellposed.functionals._base import Shape, Traits, step_for
-from wellposed.functionals.datafits import DataFit, check_real
+from wellposed.functionals._base import Shape, Traits
+from wellposed.functionals.datafits import check_real
+from wellposed.functionals.sample_weights import SampleWeighted
 
 NEWTON_STEPS = 100
 
 
 @dataclass(frozen=True, eq=False)
-class LogisticLoss(DataFit):
+class LogisticLoss(SampleWeighted):
     r"""Negative log-likelihood of labels under the logistic model.
 
-    .. math:: f(x) = \sum_i \log\big(1 + \exp(-b_i (A x)_i)\big)
+    .. math:: f(x) = \sum_i w_i \log\big(1 + \exp(-b_i (A x)_i)\big)
 
     Parameters
     ----------
@@ -26,6 +27,8 @@ class LogisticLoss(DataFit):
         ``None`` is the identity.
     b : array
         Labels -1 and +1, of the shape of the range of ``A``.
+    weights : array, optional
+        ``w >= 0``, of the shape of ``b``, not all 0 (default 1).
     intercept : bool
         Whether a constant may be added to ``A x`` free of charge: the value is then the least one over
         all constants, and ``intercept_at(x)`` gives the best.
@@ -33,14 +36,15 @@ class LogisticLoss(DataFit):
     Raises
     ------
     ValueError
-        If shapes do not fit, or a label is neither -1 nor +1, or all are the same though the intercept
-        is free (the best one would be infinite).
+        If shapes do not fit, a weight is negative or not finite, or all are 0, a label is neither -1 nor
+        +1, or all (that have a weight) are the same though the intercept is free (the best one would be
+        infinite).
 
     Notes
     -----
-    The gradient of the loss has Lipschitz constant 1/4, the Hessian one of :math:`1 / (6 \sqrt 3)`. The
-    conjugate is
-    :math:`\sum p \log p + (1 - p) \log(1 - p)` with :math:`p = -b y \in [0, 1]`. The proximal map
+    The gradient of the loss has Lipschitz constant :math:`\max w / 4`, the Hessian one of
+    :math:`\max w / (6 \sqrt 3)`. The conjugate is :math:`\sum w (p \log p + (1 - p) \log(1 - p))` with
+    :math:`p = -b y / w \in [0, 1]`, and 0 where :math:`w = y = 0`. The proximal map
     solves one equation per entry by Newton's method from the side on which it is monotone.
 
     Examples
@@ -50,61 +54,76 @@ class LogisticLoss(DataFit):
     1.38629436
     """
 
+    weights: Array | None = None
     intercept: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_real(self)
         self._check_intercept()
+        self._check_sample_weights()
         if bool(arrays.namespace(self.b).any((self.b != 1) & (self.b != -1))):
             raise ValueError("LogisticLoss needs labels b of -1 and +1; for labels 0 and 1 pass 2 * b - 1")
-        if self.intercept and abs(arrays.total(self.b)) == math.prod(self.b.shape):
+        if self.intercept and not self._both_kinds():
             raise ValueError(
                 "a free intercept needs labels of both kinds: with one kind it would be infinite"
             )
 
+    def _both_kinds(self) -> bool:
+        xp = arrays.namespace(self.b)
+        return all(bool(xp.any(self._counts(self.b == label))) for label in (-1, 1))
+
     def _loss_traits(self) -> Traits:
-        return Traits(lipschitz=0.25, separable=True)
+        return Traits(lipschitz=0.25 * self._heaviest, separable=True)
 
     def _loss(self, u: Array) -> float:
         xp = arrays.namespace(u, self.b)
         margin = self.b * u
-        return arrays.total(xp.clip(-margin, 0.0, None) + xp.log1p(xp.exp(-xp.abs(margin))))
+        return self._total(xp.clip(-margin, 0.0, None) + xp.log1p(xp.exp(-xp.abs(margin))))
 
     def _slope(self, u: Array) -> Array:
-        return -self.b * doubt(self.b * u)
+        return self._weighted(-self.b * doubt(self.b * u))
 
     def _curvature(self, u: Array) -> Array:
         margin = self.b * u
-        return doubt(margin) * doubt(-margin)
+        return self._weighted(doubt(margin) * doubt(-margin))
 
     def hessian_lipschitz_on(self, shape: Shape) -> float | None:
-        return (
-            1 / (6 * math.sqrt(3)) if self.factor(shape)[0] is self else super().hessian_lipschitz_on(shape)
-        )
+        if self.factor(shape)[0] is not self:
+            return super().hessian_lipschitz_on(shape)
+        return self._heaviest / (6 * math.sqrt(3))
 
     def _loss_prox(self, u: Array, step: Any) -> Array:
-        return self.b * prox_of_margin(self.b * u, step_for(u, step))
+        return self.b * prox_of_margin(self.b * u, self._steps(u, step))
 
     def _conjugate(self, y: Array) -> float:
         xp = arrays.namespace(y, self.b)
         p = -self.b * y
-        if bool(xp.any((p < 0) | (p > 1))):
+        if bool(xp.any((p < 0) | (p > self._most))):
             return math.inf
+        p = self._unweighted(p)
         q = 1 - p
         logs = p * xp.log(xp.where(p > 0, p, 1.0 + 0.0 * p)) + q * xp.log1p(xp.where(q > 0, -p, 0.0 * p))
-        return arrays.total(logs)
+        return self._total(logs)
+
+    @property
+    def _most(self) -> Any:
+        """The largest entries of ``-b y`` in the domain of the conjugate."""
+        return 1.0 if self.weights is None else self.weights
 
     def project_dual(self, y: Array) -> Array:
-        return -self.b * arrays.namespace(y, self.b).clip(-self.b * y, 0.0, 1.0)
+        return -self.b * arrays.namespace(y, self.b).clip(-self.b * y, 0.0, self._most)
 
     def dual_scale(self, y: Array) -> float:
         xp = arrays.namespace(y, self.b)
         p = -self.b * y
         if bool(xp.any(p < 0)):
             return 0.0
-        largest = float(xp.max(p))
-        return 1.0 if largest <= 1 else (1 - 4 * float(xp.finfo(p.dtype).eps)) / largest
+        outside = p > self._most
+        if not bool(xp.any(outside)):
+            return 1.0
+        ratios = xp.where(outside, self._most / xp.where(outside, p, xp.ones_like(p)), xp.ones_like(p))
+        return (1 - 4 * float(xp.finfo(p.dtype).eps)) * float(xp.min(ratios))
 
 
 def doubt(margin: Array) -> Array:

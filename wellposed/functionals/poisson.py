@@ -8,8 +8,9 @@ from typing import Any
 
 from wellposed import arrays
 from wellposed.arrays import Array
-from wellposed.functionals._base import Traits, step_for
-from wellposed.functionals.datafits import DataFit, check_real
+from wellposed.functionals._base import Traits
+from wellposed.functionals.datafits import check_real
+from wellposed.functionals.sample_weights import SampleWeighted
 
 NEWTON_STEPS = 100
 LARGEST = 700.0
@@ -17,10 +18,10 @@ LARGEST = 700.0
 
 
 @dataclass(frozen=True, eq=False)
-class PoissonLoss(DataFit):
+class PoissonLoss(SampleWeighted):
     r"""Negative log-likelihood of counts whose mean is :math:`e^{(A x)_i}`, up to a constant.
 
-    .. math:: f(x) = \sum_i e^{u_i} - b_i u_i + b_i \log b_i - b_i, \qquad u = A x
+    .. math:: f(x) = \sum_i w_i \big(e^{u_i} - b_i u_i + b_i \log b_i - b_i\big), \qquad u = A x
 
     with :math:`0 \log 0 = 0`: the least value is 0. For counts whose mean is ``A x`` itself take
     `KullbackLeibler`.
@@ -31,6 +32,8 @@ class PoissonLoss(DataFit):
         ``None`` is the identity.
     b : array
         Counts, at least 0, of the shape of the range of ``A``.
+    weights : array, optional
+        ``w >= 0``, of the shape of ``b``, not all 0 (default 1).
     intercept : bool
         Whether a constant may be added to ``A x`` free of charge: the value is then the least one over
         all constants, and ``intercept_at(x)`` gives the best.
@@ -38,13 +41,13 @@ class PoissonLoss(DataFit):
     Raises
     ------
     ValueError
-        If shapes do not fit, or a count is negative or not finite, or all are 0 though the intercept is
-        free (the best one would be infinite).
+        If shapes do not fit, a count or a weight is negative or not finite, all weights are 0, or all counts
+        (that have a weight) are 0 though the intercept is free (the best one would be infinite).
 
     Notes
     -----
-    The gradient :math:`e^u - b` has no Lipschitz constant. With :math:`v = y + b` the conjugate is
-    :math:`\sum v \log v - v - b \log b + b` on :math:`v \ge 0`.
+    The gradient :math:`w (e^u - b)` has no Lipschitz constant. With :math:`v = y / w + b` the conjugate is
+    :math:`\sum w (v \log v - v - b \log b + b)` on :math:`v \ge 0`, and 0 where :math:`w = y = 0`.
 
     Examples
     --------
@@ -53,16 +56,18 @@ class PoissonLoss(DataFit):
     1.0
     """
 
+    weights: Array | None = None
     intercept: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_real(self)
         self._check_intercept()
+        self._check_sample_weights()
         xp = arrays.namespace(self.b)
         if bool(xp.any(self.b < 0)):
             raise ValueError("PoissonLoss needs counts b of at least 0")
-        if self.intercept and not bool(xp.any(self.b > 0)):
+        if self.intercept and not bool(xp.any(self._counts(self.b > 0))):
             raise ValueError("a free intercept needs a count above 0: with none it would be infinite")
 
     def _loss_traits(self) -> Traits:
@@ -70,6 +75,7 @@ class PoissonLoss(DataFit):
         return Traits(lipschitz=math.inf, separable=True)
 
     def _loss(self, u: Array) -> float:
+        u = self._seen(u)
         if float(arrays.namespace(u).max(u)) > self._largest(u):
             return math.inf
         xp = arrays.namespace(u, self.b)
@@ -77,28 +83,32 @@ class PoissonLoss(DataFit):
         b = xp.where(counted, self.b, 1.0 + 0.0 * self.b)
         # b (e^s - 1 - s) with s = u - log b, exact near a perfect fit.
         s = xp.where(counted, u - xp.log(b), 0.0 * u)
-        return arrays.total(xp.where(counted, b * (xp.expm1(s) - s), xp.exp(u)))
+        return self._total(xp.where(counted, b * (xp.expm1(s) - s), xp.exp(u)))
 
     def _largest(self, u: Array) -> float:
         return LARGEST if arrays.epsilon(u) < 1e-10 else 88.0
 
     def _slope(self, u: Array) -> Array:
-        return arrays.namespace(u, self.b).exp(u) - self.b
+        return self._weighted(arrays.namespace(u, self.b).exp(self._seen(u)) - self.b)
 
     def _curvature(self, u: Array) -> Array:
-        return arrays.namespace(u).exp(u)
+        return self._weighted(arrays.namespace(u).exp(self._seen(u)))
 
     def _first_constant(self, u: Array) -> float:
         """The constant with which the mean counts add up to the counts, however large ``u`` is."""
         xp = arrays.namespace(u)
-        top, counts = float(xp.max(u)), arrays.total(self.b)
-        return (math.log(counts) if counts > 0 else 0.0) - top - math.log(arrays.total(xp.exp(u - top)))
+        if self.weights is not None:
+            u = xp.where(self.weights > 0, u, xp.full_like(u, -math.inf))
+        top, counts = float(xp.max(u)), self._total(self.b)
+        return (math.log(counts) if counts > 0 else 0.0) - top - math.log(self._total(xp.exp(u - top)))
 
     def _loss_prox(self, u: Array, step: Any) -> Array:
         """The root of ``z + step * e^z = c`` with ``c = u + step * b``: Newton from the right, monotone."""
         xp = arrays.namespace(u, self.b)
-        step = step_for(u, step)
-        c = u + step * self.b
+        step = self._steps(u, step)
+        if self.weights is not None:
+            step = xp.where(step > 0, step, xp.ones_like(step))
+        c = self._seen(u) + step * self.b
         # Both bounds are at or right of the root, where the left side is convex and increasing.
         level = xp.log(xp.clip(c, 0.0, None) + 1.0) - xp.log(0.0 * c + step)
         z = xp.where(c > 0, xp.minimum(c, xp.maximum(level, 0.0 * c)), c)
@@ -110,25 +120,37 @@ class PoissonLoss(DataFit):
             z = z - change
             if not bool(xp.any(xp.abs(change) > 4 * eps * (1 + xp.abs(z)))):
                 break
-        return z
+        return z if self.weights is None else xp.where(self.weights > 0, z, u)
 
     def _conjugate(self, y: Array) -> float:
         xp = arrays.namespace(y, self.b)
-        v = y + self.b
-        if bool(xp.any(v < 0)):
+        if bool(xp.any(self._outside(y))):
             return math.inf
-        return arrays.total(_entropy(v) - _entropy(self.b)) - arrays.total(y)
+        v = self._unweighted(y) + self.b
+        if self.weights is not None:
+            # Rounding of the quotient.
+            v = xp.clip(v, 0.0, None)
+        return self._total(_entropy(v) - _entropy(self.b)) - arrays.total(y)
+
+    def _outside(self, y: Array) -> Array:
+        """Which entries leave the domain of the conjugate."""
+        low = y + self._weighted(self.b) < 0
+        return low if self.weights is None else low | ((self.weights == 0) & (y != 0))
 
     def project_dual(self, y: Array) -> Array:
         xp = arrays.namespace(y, self.b)
-        return xp.where(y + self.b < 0, -self.b, y)
+        return xp.where(self._outside(y), -self._weighted(self.b), y)
 
     def dual_scale(self, y: Array) -> float:
         xp = arrays.namespace(y, self.b)
-        outside = y + self.b < 0
+        outside = self._outside(y)
         if not bool(xp.any(outside)):
             return 1.0
-        ratios = xp.where(outside, self.b / xp.where(outside, -y, 1.0 + 0.0 * y), 1.0 + 0.0 * y)
+        ratios = xp.where(
+            outside,
+            self._weighted(self.b) / xp.where(outside, xp.abs(y), 1.0 + 0.0 * y),
+            1.0 + 0.0 * y,
+        )
         return float(xp.min(ratios)) * (1 - 4 * arrays.epsilon(y))
 
 

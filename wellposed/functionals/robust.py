@@ -8,18 +8,19 @@ from typing import Any
 
 from wellposed import arrays
 from wellposed.arrays import Array
-from wellposed.functionals._base import Traits, step_for
+from wellposed.functionals._base import Traits
 from wellposed.functionals.calculus import Weighted
 from wellposed.functionals.datafits import DataFit, check_real, check_weights
 from wellposed.functionals.norms import L1
 from wellposed.functionals.parameter import Parameter, current, positive
+from wellposed.functionals.sample_weights import SampleWeighted
 
 
 @dataclass(frozen=True, eq=False)
-class HuberLoss(DataFit):
+class HuberLoss(SampleWeighted):
     r"""Half the square of small residuals, and linear for large ones.
 
-    .. math:: f(x) = \sum_i h((A x - b)_i), \qquad
+    .. math:: f(x) = \sum_i w_i\, h((A x - b)_i), \qquad
         h(r) = \begin{cases} r^2 / 2 & |r| \le \delta \\ \delta |r| - \delta^2 / 2 & |r| > \delta \end{cases}
 
     Parameters
@@ -30,6 +31,8 @@ class HuberLoss(DataFit):
         Real data, of the shape of the range of ``A``.
     delta : float or Parameter
         The residual from which the loss is linear, in the units of ``b``; positive.
+    weights : array, optional
+        ``w >= 0``, of the shape of ``b``, not all 0 (default 1).
     intercept : bool
         Whether a constant may be added to ``A x`` free of charge: the value is then the least one over
         all constants, and ``intercept_at(x)`` gives the best.
@@ -37,12 +40,14 @@ class HuberLoss(DataFit):
     Raises
     ------
     ValueError
-        If shapes do not fit, the data are not finite, or ``delta`` is not positive.
+        If shapes do not fit, data or weights are not finite, a weight is negative or all are 0, or ``delta``
+        is not positive.
 
     Notes
     -----
     The gradient of :math:`h` is :math:`r` clipped to :math:`[-\delta, \delta]`, with Lipschitz constant 1;
-    the conjugate of the loss is :math:`\tfrac12\|y\|^2 + \langle y, b\rangle` on :math:`|y_i| \le \delta`.
+    the conjugate of the loss is :math:`\sum_i y_i^2 / (2 w_i) + b_i y_i` on
+    :math:`|y_i| \le \delta w_i`.
     Source: P. J. Huber, Robust estimation of a location parameter, 1964.
 
     Examples
@@ -53,12 +58,14 @@ class HuberLoss(DataFit):
     """
 
     delta: float | Parameter
+    weights: Array | None = None
     intercept: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check_intercept()
         check_real(self)
+        self._check_sample_weights()
         positive(self.delta, "delta of HuberLoss")
 
     @property
@@ -68,48 +75,48 @@ class HuberLoss(DataFit):
     @property
     def _clipped(self) -> Weighted:
         """The functional whose conjugate has the same domain."""
-        return Weighted(self._d, L1())
+        return Weighted(self._d, L1(self.weights))
 
     def _loss_traits(self) -> Traits:
-        return Traits(lipschitz=1.0, separable=True)
+        return Traits(lipschitz=self._heaviest, separable=True)
 
     def _loss(self, u: Array) -> float:
         xp = arrays.namespace(u, self.b)
         size = xp.abs(u - self.b)
         near = xp.clip(size, None, self._d)
-        return arrays.total(near * (size - 0.5 * near))
+        return self._total(near * (size - 0.5 * near))
 
     def _slope(self, u: Array) -> Array:
-        return arrays.namespace(u, self.b).clip(u - self.b, -self._d, self._d)
+        return self._weighted(arrays.namespace(u, self.b).clip(u - self.b, -self._d, self._d))
 
     def _curvature(self, u: Array) -> Array:
         xp = arrays.namespace(u, self.b)
         r = u - self.b
-        return xp.astype(xp.abs(r) <= self._d, r.dtype)
+        return self._weighted(xp.astype(xp.abs(r) <= self._d, r.dtype))
 
     def _loss_parameter_product(self, u: Array, w: Array) -> dict[str, Any]:
         if not isinstance(self.delta, Parameter):
             return {}
         xp = arrays.namespace(u, self.b)
         r = u - self.b
-        return {self.delta.name: arrays.total(w * xp.sign(r) * xp.astype(xp.abs(r) > self._d, r.dtype))}
+        return {self.delta.name: self._total(w * xp.sign(r) * xp.astype(xp.abs(r) > self._d, r.dtype))}
 
     def _loss_parameter_gradient(self, u: Array) -> dict[str, Any]:
         if not isinstance(self.delta, Parameter):
             return {}
         excess = arrays.namespace(u, self.b).abs(u - self.b) - self._d
-        return {self.delta.name: arrays.total(arrays.namespace(excess).clip(excess, 0.0, None))}
+        return {self.delta.name: self._total(arrays.namespace(excess).clip(excess, 0.0, None))}
 
     def _loss_prox(self, u: Array, step: Any) -> Array:
-        step = step_for(u, step)
+        step = self._steps(u, step)
         r = u - self.b
         return u - step * arrays.namespace(u, self.b).clip(r / (1 + step), -self._d, self._d)
 
     def _conjugate(self, y: Array) -> float:
         xp = arrays.namespace(y, self.b)
-        if bool(xp.any(xp.abs(y / self._d) > 1)):
+        if bool(xp.any(xp.abs(y / self._d) > (1.0 if self.weights is None else self.weights))):
             return math.inf
-        return 0.5 * arrays.inner(y, y) + arrays.inner(y, self.b)
+        return 0.5 * arrays.inner(y, self._unweighted(y)) + arrays.inner(y, self.b)
 
     def project_dual(self, y: Array) -> Array:
         return self._clipped.project_dual(y)
