@@ -44,7 +44,7 @@ def information_criterion(
 
 
 def samples(fit: DataFit) -> int:
-    """Number of samples: data of least squares that have a weight, classes of the multinomial loss."""
+    """Number of samples that have a weight; of the multinomial loss, all that have a class."""
     if isinstance(fit, MultinomialLoss):
         return int(fit.b.shape[0])
     weights = getattr(fit, "weights", None)

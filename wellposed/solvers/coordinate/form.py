@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from wellposed.functionals.calculus import peel
 from wellposed.functionals.class_intercepts import ClassIntercepts
 from wellposed.functionals.intercept import FreeIntercept
 from wellposed.functionals.multinomial import MultinomialLoss, softmax
+from wellposed.functionals.sample_weights import SampleWeighted
 from wellposed.operators._base import LinearOperator
 from wellposed.operators.algebra import Composition
 from wellposed.operators.centring import Centring
@@ -43,6 +45,15 @@ class Loss:
     def multinomial(self) -> bool:
         """Whether the loss is a cross-entropy, which couples the scores of the classes."""
         return is_multinomial(self.f)
+
+    @cached_property
+    def shares(self) -> np.ndarray | None:
+        """Weights of the samples relative to the largest; ``None`` where all are the same."""
+        inner = peel(self.f)[1]
+        loss = inner.loss if isinstance(inner, FreeIntercept) else inner
+        if not isinstance(loss, SampleWeighted) or loss.weights is None:
+            return None
+        return np.asarray(loss.weights / loss.weights.max()).reshape(-1)
 
     def value_and_slope(self, u: np.ndarray) -> tuple[float, np.ndarray]:
         """The loss of predictions, and its gradient with respect to the (centred) predictions."""

@@ -27,7 +27,7 @@ NOISE = 16.0
 """Rounding of an objective, in units of the precision: a step may increase it by that."""
 
 FLAT = 1e-2
-"""Least curvature, relative to the largest, of the quadratic models."""
+"""Least curvature of a sample of weight 1, relative to the largest, in the quadratic models."""
 
 RARE = 1e-4
 """Least probability of a class in those of the cross-entropy, where small ones are the rule."""
@@ -82,12 +82,15 @@ def _newton(
 def _curvatures(loss: Loss, u: np.ndarray, dtype: np.dtype[Any]) -> Iterator[np.ndarray]:
     """Newton's curvature, and where that leads nowhere (a loss with straight pieces) an upper bound."""
     h = loss.curvature(u)
-    largest = float(h.max(initial=0))
+    shares = loss.shares
+    each = h if shares is None else np.divide(h, shares, out=np.zeros_like(h), where=shares > 0)
+    largest = float(each.max(initial=0))
     if largest > 0:
-        yield np.maximum(h, (RARE if loss.multinomial else FLAT) * largest).astype(dtype)
+        least = (RARE if loss.multinomial else FLAT) * largest
+        yield np.maximum(h, least if shares is None else least * shares).astype(dtype)
     bound = loss.f.traits.lipschitz
     if bound is not None and math.isfinite(bound) and bound > 0:
-        yield np.full(h.shape, bound, dtype)
+        yield np.full(h.shape, bound, dtype) if shares is None else (bound * shares).astype(dtype)
 
 
 def _searched(
