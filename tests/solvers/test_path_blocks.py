@@ -113,3 +113,21 @@ def test_points_travel_between_processes() -> None:
     assert copy.plan == point.result.plan
     assert str(copy.plan) == str(wp.explain(point.objective, tol=1e-6))
     np.testing.assert_array_equal(copy.x, point.x)
+
+
+def test_single_precision_bounds_hold_where_data_are_far_from_zero():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(25, 40)).astype(np.float32)
+    y = (X[:, 0] + 1e5 + rng.normal(size=25)).astype(np.float32)
+
+    def objective(dtype, weight):
+        A = wp.operators.Matrix(X.astype(dtype))
+        return wp.LeastSquares(A, y.astype(dtype), intercept=True) + weight * wp.L1()
+
+    weight = wp.Parameter("weight", 1.0)
+    least = wp.minimize(objective(np.float64, 0.3), tol=1e-9).objective
+    point = wp.path(objective(np.float32, weight), weight, values=[0.6, 0.3], tol=1e-4).points[-1]
+    single = wp.minimize(objective(np.float32, 0.3), tol=1e-4)
+    for result in (point.result, single):
+        assert result.certificate.lower_bound <= least * (1 + 1e-6)
+        np.testing.assert_allclose(result.objective, least, rtol=1.1e-4)

@@ -200,6 +200,10 @@ class Path:
             means = np.asarray(predictions @ h, np.float64) / self.mass
             predictions = predictions - means[:, None].astype(self.dtype)
         residuals = predictions - s.b
+        if self.mass > 0:
+            # As `Centring` does, for the rounding of large means.
+            rest = np.asarray(residuals @ h, np.float64) / self.mass
+            residuals = residuals - rest[:, None].astype(self.dtype)
         slopes = h * residuals
         pulls = self._pulls(slopes)
         losses = 0.5 * np.einsum("ki,ki->k", slopes, residuals, dtype=np.float64)
