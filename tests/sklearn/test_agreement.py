@@ -314,3 +314,110 @@ def test_what_is_wrong_is_named(data) -> None:
 def test_the_estimators_are_reached_from_the_front_door() -> None:
     assert wp.sklearn.Lasso is ws.Lasso
     assert set(ws.__all__) <= set(dir(wp.sklearn))
+
+
+# --- weights of samples and of classes -------------------------------------------------------------------
+
+MODELS = {
+    "huber": lambda **o: ws.HuberRegressor(0.05, delta=0.5, **o),
+    "poisson": lambda **o: ws.PoissonRegressor(0.05, l1_ratio=0.8, **o),
+    "two classes": lambda **o: ws.SparseLogisticRegression(0.02, **o),
+    "three classes": lambda **o: ws.SparseLogisticRegression(0.02, **o),
+}
+
+
+def target(kind: str, X: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return {
+        "huber": y,
+        "poisson": np.random.default_rng(2).poisson(np.exp(0.3 * X[:, 0])),
+        "two classes": y > np.median(y),
+        "three classes": np.digitize(y, np.quantile(y, [0.3, 0.6])),
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("matrix", [np.asarray, scipy.sparse.csr_array])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_integer_weights_are_repeated_samples(data, kind: str, matrix, fit_intercept: bool) -> None:
+    X, y = data
+    b, counts = target(kind, X, y), np.arange(80) % 4
+    again = np.repeat(np.arange(80), counts)
+    options = {"fit_intercept": fit_intercept, **TIGHT}
+    one = MODELS[kind](**options).fit(matrix(X), b, counts)
+    other = MODELS[kind](**options).fit(matrix(X[again]), b[again])
+    np.testing.assert_allclose(one.coef_, other.coef_, atol=1e-6)
+    np.testing.assert_allclose(one.intercept_, other.intercept_, atol=1e-6)
+    assert one.certificate_.primal == pytest.approx(other.certificate_.primal, rel=1e-10)
+    unit = MODELS[kind](**options).fit(matrix(X), b, 1e3 * counts)
+    np.testing.assert_allclose(unit.coef_, one.coef_, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["poisson", "two classes"])
+def test_weighted_fits_agree_with_scikit_learn(data, kind: str) -> None:
+    X, y = data
+    b, w = target(kind, X, y), np.random.default_rng(1).uniform(0, 3, 80)
+    if kind == "poisson":
+        mine = ws.PoissonRegressor(0.1, l1_ratio=0.0, **TIGHT).fit(X, b, w)
+        other = linear_model.PoissonRegressor(alpha=0.1, tol=1e-12, max_iter=10_000).fit(X, b, w)
+        assert mine.score(X, b, w) == pytest.approx(other.score(X, b, w), abs=1e-8)
+    else:
+        mine = ws.SparseLogisticRegression(0.05, **TIGHT).fit(X, b, w)
+        other = linear_model.LogisticRegression(
+            C=1 / (w.sum() * 0.05), l1_ratio=1.0, solver="saga", tol=1e-10, max_iter=200_000, random_state=0
+        ).fit(X, b, w)
+    np.testing.assert_allclose(mine.coef_, other.coef_, atol=1e-6)
+    np.testing.assert_allclose(mine.intercept_, other.intercept_, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["two classes", "three classes"])
+def test_weights_of_classes_are_weights_of_their_samples(data, kind: str) -> None:
+    X, y = data
+    b, w = target(kind, X, y).astype(int), np.random.default_rng(1).uniform(0, 3, 80)
+    given = {0: 2.0, 1: 0.5}
+    one = ws.SparseLogisticRegression(0.02, class_weight=given, **TIGHT).fit(X, b, w)
+    other = ws.SparseLogisticRegression(0.02, **TIGHT).fit(X, b, w * np.array([2.0, 0.5, 1.0])[b])
+    np.testing.assert_allclose(one.coef_, other.coef_, atol=1e-6)
+    totals = np.bincount(b, w)
+    balanced = ws.SparseLogisticRegression(0.02, class_weight="balanced", **TIGHT).fit(X, b, w)
+    other = ws.SparseLogisticRegression(0.02, **TIGHT).fit(X, b, w / totals[b])
+    np.testing.assert_allclose(balanced.coef_, other.coef_, atol=1e-6)
+    for wrong in ("even", {0: -1.0}, {0: np.nan}):
+        with pytest.raises(ValueError, match="class_weight must"):
+            ws.SparseLogisticRegression(class_weight=wrong).fit(X, b)
+
+
+def test_weights_of_no_sample_and_of_one_class_are_refused(data) -> None:
+    X, y = data
+    for model, kind in ((m(), kind) for kind, m in MODELS.items()):
+        with pytest.raises(ValueError, match="at least one non-zero number"):
+            model.fit(X, target(kind, X, y), np.zeros(80))
+    labels = y > np.median(y)
+    with pytest.raises(ValueError, match="samples with a weight of at least 2 classes, got one class"):
+        ws.SparseLogisticRegression().fit(X, labels, labels.astype(float))
+
+
+@pytest.mark.parametrize("kind", ["huber", "poisson", "two classes"])
+def test_cross_validation_of_integer_weights_is_that_of_repeated_samples(data, kind: str) -> None:
+    X, y = data
+    b, counts = target(kind, X, y), 1 + np.arange(80) % 3
+    again = np.repeat(np.arange(80), counts)
+    folds = list(KFold(3, shuffle=True, random_state=0).split(X))
+    copied = [tuple(np.flatnonzero(np.isin(again, rows)) for rows in pair) for pair in folds]
+    make = {
+        "huber": ws.HuberRegressorCV,
+        "poisson": ws.PoissonRegressorCV,
+        "two classes": ws.SparseLogisticRegressionCV,
+    }[kind]
+    options = {"n_alphas": 6, "eps": 0.05, "tol": 1e-9}
+    one = make(cv=folds, **options).fit(X, b, sample_weight=counts)
+    other = make(cv=copied, **options).fit(X[again], b[again])
+    np.testing.assert_allclose(one.alphas_, other.alphas_, rtol=1e-9)
+    np.testing.assert_allclose(one.loss_path_, other.loss_path_, rtol=1e-3)
+    assert one.alpha_ == pytest.approx(other.alpha_)
+
+
+@pytest.mark.parametrize("name", ["Lasso", "LassoCV", "HuberRegressor", "OrthogonalMatchingPursuit"])
+def test_options_that_are_neither_true_nor_false_are_refused(data, name: str) -> None:
+    with pytest.raises(ValueError, match="fit_intercept must be True or False, got 'no'"):
+        getattr(ws, name)(fit_intercept="no").fit(*data)
+    getattr(ws, name)(fit_intercept=np.True_).fit(*data)

@@ -17,18 +17,18 @@ ONE = [
     ws.ElasticNet(**TIGHT),
     ws.GroupLasso(**TIGHT),
     ws.SparseGroupLasso(**TIGHT),
-    ws.HuberRegressor(),
-    ws.PoissonRegressor(),
-    ws.SparseLogisticRegression(),
+    ws.HuberRegressor(**TIGHT),
+    ws.PoissonRegressor(**TIGHT),
+    ws.SparseLogisticRegression(**TIGHT),
 ]
 MANY = [
     ws.LassoCV(**QUICK),
     ws.ElasticNetCV(**QUICK),
     ws.GroupLassoCV(**QUICK),
     ws.SparseGroupLassoCV(**QUICK),
-    ws.HuberRegressorCV(tol=1e-4, max_iter=20, **QUICK),
-    ws.PoissonRegressorCV(tol=1e-4, max_iter=20, **QUICK),
-    ws.SparseLogisticRegressionCV(tol=1e-4, max_iter=20, **QUICK),
+    ws.HuberRegressorCV(max_iter=50, **TIGHT, **QUICK),
+    ws.PoissonRegressorCV(max_iter=50, **TIGHT, **QUICK),
+    ws.SparseLogisticRegressionCV(tol=1e-11, max_iter=50, **QUICK),
 ]
 
 

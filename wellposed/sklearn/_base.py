@@ -94,6 +94,7 @@ class LinearModel(BaseEstimator):  # type: ignore[misc]
     def _fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         at_least(self, "alpha", 0.0)
         at_least(self, "tol", 0.0)
+        check_flags(self)
         X, y, sample_weight = self._read(X, y, sample_weight)
         objective = self._objective(X, y, sample_weight, float(self.alpha))
         assert objective.shape is not None
@@ -113,7 +114,7 @@ class LinearModel(BaseEstimator):  # type: ignore[misc]
 class Regression(RegressorMixin, LinearModel):  # type: ignore[misc]
     """A linear model of a number."""
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit the model.
 
         Parameters
@@ -121,12 +122,14 @@ class Regression(RegressorMixin, LinearModel):  # type: ignore[misc]
         X : array or sparse matrix of shape (n_samples, n_features)
             In float32 or float64, which the coefficients keep.
         y : array of shape (n_samples,)
+        sample_weight : array of shape (n_samples,), optional
+            At least 0, not all 0; the mean loss is a weighted one.
 
         Returns
         -------
         self
         """
-        return self._fit(X, y)
+        return self._fit(X, y, sample_weight)
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict the target: ``X @ coef_ + intercept_``.
@@ -145,9 +148,7 @@ class Regression(RegressorMixin, LinearModel):  # type: ignore[misc]
         X, y = validate_data(
             self, X, y, accept_sparse=["csc", "csr"], dtype=[np.float64, np.float32], y_numeric=True
         )
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
-        return X, np.asarray(y).astype(X.dtype), sample_weight
+        return X, np.asarray(y).astype(X.dtype), weights_of_samples(sample_weight, X)
 
 
 def elastic_net(model: Any) -> Functional:
@@ -164,6 +165,25 @@ def at_least(model: Any, name: str, least: float) -> None:
     number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
     if not (number and math.isfinite(value) and value >= least):
         raise ValueError(f"{name} must be a number of at least {least:g}, got {value!r}")
+
+
+def check_flags(model: Any) -> None:
+    """Refuse an option that is a choice between True and False, but is neither."""
+    options = model.get_params()
+    for name in ("fit_intercept", "positive", "warm_start"):
+        if not isinstance(options.get(name, False), (bool, np.bool_)):
+            raise ValueError(f"{name} must be True or False, got {options[name]!r}")
+
+
+def weights_of_samples(given: Any, X: Any) -> np.ndarray | None:
+    """Weights of samples in the precision of ``X``, checked."""
+    if given is None:
+        return None
+    weights = np.asarray(_check_sample_weight(given, X, dtype=X.dtype, ensure_non_negative=True))
+    if not weights.any():
+        # Later versions of scikit-learn say so themselves.
+        raise ValueError("Sample weights must contain at least one non-zero number.")
+    return weights
 
 
 def _intercept(objective: Objective, result: Result) -> Any:

@@ -10,7 +10,7 @@ from sklearn.model_selection import check_cv
 
 from wellposed.functionals.objective import Objective
 from wellposed.functionals.parameter import Parameter
-from wellposed.sklearn._base import LinearModel, at_least
+from wellposed.sklearn._base import LinearModel, at_least, check_flags
 from wellposed.sklearn.linear import Squares
 from wellposed.solvers.path import weights
 from wellposed.solvers.path_folds import as_folds, validation_losses
@@ -35,6 +35,7 @@ class CrossValidated(LinearModel):
         if self.selection not in SELECTIONS:
             raise ValueError(f"selection must be 'min' or '1se', got {self.selection!r}")
         at_least(self, "tol", 0.0)
+        check_flags(self)
         X, y, sample_weight = self._read(X, y, sample_weight)
         objective = self._objective(X, y, sample_weight, Parameter("alpha", 1.0))
         self.alphas_ = self._grid(objective)

@@ -363,7 +363,7 @@ class SparseLogisticRegressionCV(CrossValidated, SparseLogisticRegression):
     ----------
     alphas, n_alphas, eps, cv, n_jobs, selection
         As for `LassoCV`, but for ``eps``: where classes can be separated, smaller weights fit them exactly.
-    l1_ratio, fit_intercept, tol, max_iter
+    l1_ratio, class_weight, fit_intercept, tol, max_iter
         As for `SparseLogisticRegression`.
 
     Attributes
@@ -386,6 +386,7 @@ class SparseLogisticRegressionCV(CrossValidated, SparseLogisticRegression):
         self,
         *,
         l1_ratio: float = 1.0,
+        class_weight: Any = None,
         alphas: Any = None,
         n_alphas: int = 100,
         eps: float = 1e-2,
@@ -397,6 +398,7 @@ class SparseLogisticRegressionCV(CrossValidated, SparseLogisticRegression):
         max_iter: int = 1000,
     ):
         self.l1_ratio = l1_ratio
+        self.class_weight = class_weight
         self.alphas = alphas
         self.n_alphas = n_alphas
         self.eps = eps

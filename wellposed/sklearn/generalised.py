@@ -71,7 +71,7 @@ class HuberRegressor(Regression):
 
     def _loss(self, A: LinearOperator, y: np.ndarray, sample_weight: np.ndarray | None) -> HuberLoss:
         at_least(self, "delta", 0.0)
-        return HuberLoss(A, y, float(self.delta), intercept=bool(self.fit_intercept))
+        return HuberLoss(A, y, float(self.delta), sample_weight, intercept=bool(self.fit_intercept))
 
 
 class PoissonRegressor(Regression):
@@ -125,7 +125,7 @@ class PoissonRegressor(Regression):
         return elastic_net(self)
 
     def _loss(self, A: LinearOperator, y: np.ndarray, sample_weight: np.ndarray | None) -> PoissonLoss:
-        return PoissonLoss(A, y, intercept=bool(self.fit_intercept))
+        return PoissonLoss(A, y, sample_weight, intercept=bool(self.fit_intercept))
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict the mean count: ``exp(X @ coef_ + intercept_)``.

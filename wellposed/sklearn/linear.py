@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -16,24 +16,7 @@ from wellposed.sklearn._base import Regression, at_least, elastic_net
 
 
 class Squares(Regression):
-    """Least squares, with weights of samples."""
-
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Fit the model.
-
-        Parameters
-        ----------
-        X : array or sparse matrix of shape (n_samples, n_features)
-            In float32 or float64, which the coefficients keep.
-        y : array of shape (n_samples,)
-        sample_weight : array of shape (n_samples,), optional
-            At least 0; the mean loss is a weighted one.
-
-        Returns
-        -------
-        self
-        """
-        return self._fit(X, y, sample_weight)
+    """Least squares."""
 
     def _loss(self, A: LinearOperator, y: np.ndarray, sample_weight: np.ndarray | None) -> LeastSquares:
         return LeastSquares(A, y, sample_weight, intercept=bool(self.fit_intercept))

@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse
 from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.base import ClassifierMixin
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
@@ -19,7 +20,11 @@ from wellposed.functionals.objective import Objective
 from wellposed.operators._base import LinearOperator
 from wellposed.operators.matrices import Matrix
 from wellposed.operators.matrix_product import MatrixProduct
-from wellposed.sklearn._base import LinearModel, Weight, elastic_net
+from wellposed.sklearn._base import LinearModel, Weight, elastic_net, weights_of_samples
+from wellposed.solvers.path_folds import mass
+
+SMALL = 2**20
+"""Entries of a sparse matrix up to which it is made dense for coordinate descent of several classes."""
 
 
 class SparseLogisticRegression(ClassifierMixin, LinearModel):  # type: ignore[misc]
@@ -37,6 +42,9 @@ class SparseLogisticRegression(ClassifierMixin, LinearModel):  # type: ignore[mi
         ``1 / (n * alpha)``.
     l1_ratio : float
         :math:`\rho`, between 0 and 1; 1 is the L1 norm alone.
+    class_weight : dict or "balanced", optional
+        The weight of each class (1 where the dictionary has none), beside those of the samples;
+        ``"balanced"`` makes that of all samples of a class the same for each.
     fit_intercept, tol, max_iter, warm_start
         As for `Lasso`; the intercept has no penalty.
 
@@ -62,6 +70,7 @@ class SparseLogisticRegression(ClassifierMixin, LinearModel):  # type: ignore[mi
         alpha: float = 0.01,
         *,
         l1_ratio: float = 1.0,
+        class_weight: Any = None,
         fit_intercept: bool = True,
         tol: float = 1e-6,
         max_iter: int = 1000,
@@ -69,12 +78,13 @@ class SparseLogisticRegression(ClassifierMixin, LinearModel):  # type: ignore[mi
     ):
         self.alpha = alpha
         self.l1_ratio = l1_ratio
+        self.class_weight = class_weight
         self.fit_intercept = fit_intercept
         self.tol = tol
         self.max_iter = max_iter
         self.warm_start = warm_start
 
-    def fit(self, X: Any, y: Any) -> SparseLogisticRegression:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> SparseLogisticRegression:
         """Fit the model.
 
         Parameters
@@ -83,12 +93,14 @@ class SparseLogisticRegression(ClassifierMixin, LinearModel):  # type: ignore[mi
             In float32 or float64, which the coefficients keep.
         y : array of shape (n_samples,)
             Labels of at least two classes.
+        sample_weight : array of shape (n_samples,), optional
+            At least 0; the mean loss is a weighted one.
 
         Returns
         -------
         self
         """
-        return self._fit(X, y)
+        return self._fit(X, y, sample_weight)
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Scores: of the second class for two classes, else of each class.
@@ -158,18 +170,41 @@ class SparseLogisticRegression(ClassifierMixin, LinearModel):  # type: ignore[mi
         X, y = validate_data(self, X, y, accept_sparse=["csc", "csr"], dtype=[np.float64, np.float32])
         check_classification_targets(y)
         self.classes_, number = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2:
-            one, name = self.classes_[0], type(self).__name__
-            raise ValueError(f"{name} needs samples of at least 2 classes, got one class: {one!r}")
+        weights = self._weights(number, weights_of_samples(sample_weight, X), X.dtype)
+        seen = np.unique(number if weights is None else number[weights > 0])
+        if len(seen) < 2:
+            one, name = self.classes_[seen], type(self).__name__
+            raise ValueError(
+                f"{name} needs samples with a weight of at least 2 classes, got one class: {one}"
+            )
         if len(self.classes_) == 2:
-            return X, (2.0 * number - 1.0).astype(X.dtype), None
-        return X, number, None
+            return X, (2.0 * number - 1.0).astype(X.dtype), weights
+        return X, number, weights
+
+    def _weights(self, number: np.ndarray, given: np.ndarray | None, dtype: Any) -> np.ndarray | None:
+        """Weights of samples times those of their classes."""
+        if self.class_weight is None:
+            return given
+        if isinstance(self.class_weight, str):
+            if self.class_weight != "balanced":
+                raise ValueError(
+                    f"class_weight must be a dictionary, 'balanced' or None, got {self.class_weight!r}"
+                )
+            totals = np.bincount(number, given, len(self.classes_))
+            of_classes = totals.sum() / (len(totals) * np.where(totals > 0, totals, 1.0))
+        else:
+            y = self.classes_[number]
+            of_classes = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
+            if not np.all(np.isfinite(of_classes) & (of_classes >= 0)):
+                raise ValueError(f"class_weight must hold numbers of at least 0, got {self.class_weight!r}")
+        weights = np.asarray(of_classes[number], dtype)
+        return weights if given is None else weights * given
 
     def _penalty(self, features: int) -> Functional:
         return elastic_net(self)
 
     def _loss(self, A: LinearOperator, y: np.ndarray, sample_weight: np.ndarray | None) -> DataFit:
-        return LogisticLoss(A, y, intercept=bool(self.fit_intercept))
+        return LogisticLoss(A, y, sample_weight, intercept=bool(self.fit_intercept))
 
     def _objective(
         self, X: Any, y: np.ndarray, sample_weight: np.ndarray | None, weight: Weight
@@ -178,8 +213,8 @@ class SparseLogisticRegression(ClassifierMixin, LinearModel):  # type: ignore[mi
             return super()._objective(X, y, sample_weight, weight)
         count = len(self.classes_)
         known = np.eye(count, dtype=X.dtype)[y]
-        loss = MultinomialLoss(_scores_of(X, count), known, intercept=bool(self.fit_intercept))
-        return Objective.of((1 / len(y)) * loss, weight * self._penalty(X.shape[1]))
+        loss = MultinomialLoss(_scores_of(X, count), known, sample_weight, intercept=bool(self.fit_intercept))
+        return Objective.of((1 / mass(loss)) * loss, weight * self._penalty(X.shape[1]))
 
     def _keep(self, x: np.ndarray, intercept: Any) -> None:
         if x.ndim == 1:
@@ -198,6 +233,8 @@ class SparseLogisticRegression(ClassifierMixin, LinearModel):  # type: ignore[mi
 
 def _scores_of(X: Any, classes: int) -> LinearOperator:
     """From one row of coefficients per feature to one score per class."""
+    if scipy.sparse.issparse(X) and X.shape[0] * X.shape[1] <= SMALL:
+        X = X.toarray(order="F")
     if scipy.sparse.issparse(X):
         rows = scipy.sparse.csr_array(X)
         each = scipy.sparse.kron(rows, scipy.sparse.eye_array(classes, dtype=X.dtype), format="csr")

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from wellposed.sklearn._base import at_least
+from wellposed.sklearn._base import at_least, check_flags
 from wellposed.solvers.matching_pursuit import Select, orthogonal_matching_pursuit
 
 
@@ -81,6 +81,7 @@ class OrthogonalMatchingPursuit(RegressorMixin, BaseEstimator):  # type: ignore[
         self
         """
         at_least(self, "tol", 0.0)
+        check_flags(self)
         X, y = validate_data(self, X, y, dtype=[np.float64, np.float32], y_numeric=True)
         y = np.asarray(y).astype(X.dtype)
         x_mean = X.mean(axis=0) if self.fit_intercept else np.zeros(X.shape[1], X.dtype)
