@@ -110,6 +110,25 @@ def test_the_best_intercept_of_counts_is_found_however_large_the_predictions(dty
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("weights", [None, np.array([1.0, 0.0, 2.0, 0.5, 1.0])])
+@pytest.mark.parametrize("size", [0.1, 1.0, 30.0, 1e4])
+@pytest.mark.parametrize("offset", [-500.0, 0.0, 100.0, 1e4])
+def test_the_best_intercept_of_labels_is_found_however_far_the_predictions(dtype, weights, size, offset):
+    from scipy.optimize import brentq
+    from scipy.special import expit
+
+    b = np.array([1.0, 1.0, -1.0, 1.0, -1.0])
+    u = (offset + size * np.array([0.0, 1.0, -0.3, 0.8, -0.5])).astype(dtype)
+    loss = wp.LogisticLoss(None, b.astype(dtype), weights, intercept=True)
+    w = np.ones(5) if weights is None else weights
+    reach = float(np.abs(u).max()) + 10.0
+    expected = brentq(lambda c: np.sum(-w * b * expit(-b * (u.astype(float) + c))), -reach, reach, xtol=1e-13)
+    value = np.sum(w * np.logaddexp(0.0, -b * (u.astype(float) + expected)))
+    eps = float(np.finfo(dtype).eps)
+    assert loss(u) == pytest.approx(value, rel=8 * eps, abs=16 * eps * reach)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @given(
     x=arrays(np.float32, 5, elements=st.floats(-30, 30, width=32)),
     step=st.floats(1e-3, 1e3),

@@ -310,3 +310,17 @@ def test_an_elastic_net_that_hardly_differs_from_the_lasso_ends_with_a_proof(l2:
     assert result.iterations <= 10
     assert wp.verify(objective, result).relative <= 1.1e-8
     assert result.objective == pytest.approx(solve(lasso(X, y, 5.0), 1e-9).objective, rel=1e-7)
+
+
+@pytest.mark.parametrize("offset", [30.0, 1e3, -1e4])
+def test_logistic_regression_does_not_mind_features_far_from_zero(offset: float) -> None:
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(25, 40))
+    labels = np.where(X[:, 0] + rng.normal(size=25) > 0, 1.0, -1.0)
+    near, far = (
+        wp.minimize(wp.LogisticLoss(wp.operators.Matrix(Z), labels, intercept=True) + 1.5 * wp.L1(), tol=1e-7)
+        for Z in (X, X + offset)
+    )
+    assert far.converged
+    assert far.iterations <= near.iterations + 2
+    np.testing.assert_allclose(far.objective, near.objective, rtol=1e-6)

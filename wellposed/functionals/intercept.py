@@ -78,7 +78,9 @@ class FreeIntercept(Functional):
             return self.loss.gradient(u + c), self.loss.hessian_product(u + c, ones)
 
         guess = getattr(self.loss, "_first_constant", None)
-        return _balance(at, 0.0 if guess is None else guess(u))
+        bounds = getattr(self.loss, "_constants_between", None)
+        low, high = (-math.inf, math.inf) if bounds is None else bounds(u)
+        return _balance(at, 0.0 if guess is None else guess(u), low, high)
 
     def prox(self, x: Array, step: Any = 1.0) -> Array:
         if not self.loss.traits.prox:
@@ -139,12 +141,14 @@ class FreeIntercept(Functional):
         return f"{self.loss} with a free intercept"
 
 
-def _balance(at: Callable[[float], tuple[Array, Array]], c: float) -> float:
-    """The constant at which slopes add up to 0: Newton's method kept between two bounds.
+def _balance(
+    at: Callable[[float], tuple[Array, Array]], c: float, low: float = -math.inf, high: float = math.inf
+) -> float:
+    """The constant at which slopes add up to 0: Newton's method from ``c``, kept between two bounds.
 
     ``at`` gives the slopes at a constant, whose sum increases with it, and their derivatives.
     """
-    low, high, previous = -math.inf, math.inf, math.inf
+    previous = math.inf
     for _ in range(NEWTON_STEPS):
         slopes, bends = at(c)
         slope, bend = arrays.total(slopes), arrays.total(bends)

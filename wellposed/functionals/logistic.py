@@ -88,6 +88,23 @@ class LogisticLoss(SampleWeighted):
         margin = self.b * u
         return self._weighted(doubt(margin) * doubt(-margin))
 
+    @property
+    def _even(self) -> float:
+        """The constant that alone gives the labels their shares."""
+        xp = arrays.namespace(self.b)
+        labels = (xp.astype(self.b == label, self.b.dtype) for label in (1, -1))
+        above, below = (self._total(these) for these in labels)
+        return math.log(above / below)
+
+    def _first_constant(self, u: Array) -> float:
+        """A constant near the best, where slopes have not vanished, however large ``u`` is."""
+        return self._even - float(arrays.total(u) / math.prod(u.shape))
+
+    def _constants_between(self, u: Array) -> tuple[float, float]:
+        """Bounds of the best constant: those that take no prediction above, or below, that of `_even`."""
+        xp = arrays.namespace(u)
+        return self._even - float(xp.max(u)), self._even - float(xp.min(u))
+
     def hessian_lipschitz_on(self, shape: Shape) -> float | None:
         if self.factor(shape)[0] is not self:
             return super().hessian_lipschitz_on(shape)
