@@ -213,3 +213,20 @@ def test_the_best_constants_cannot_be_bettered(spread: float) -> None:
     y = free.gradient(u)
     assert free(u) + free._conjugate(y) == pytest.approx(float((u * y).sum()), rel=1e-9)
     assert np.isinf(free._conjugate(y + 0.01 * np.eye(30, 4)))
+
+
+@pytest.mark.parametrize("offset", [100.0, -1e4])
+def test_features_far_from_zero_cost_no_more_iterations(offset):
+    rng = np.random.default_rng(0)
+    X, classes = rng.normal(size=(25, 40)), rng.integers(0, 3, 25)
+    near, far = (
+        wp.minimize(
+            wp.MultinomialLoss(wp.operators.MatrixProduct(Z, 3), classes, intercept=True) + 1.5 * wp.L1(),
+            tol=1e-6,
+            max_iter=10,
+        )
+        for Z in (X, X + offset)
+    )
+    assert far.converged
+    assert far.iterations <= near.iterations + 2
+    np.testing.assert_allclose(far.objective, near.objective, rtol=2e-6)

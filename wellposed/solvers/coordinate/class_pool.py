@@ -11,11 +11,14 @@ import numpy as np
 from wellposed.solvers.coordinate.class_quadratic import ClassQuadratic
 from wellposed.solvers.coordinate.design import ClassDesign, Design
 from wellposed.solvers.coordinate.penalty import Penalty
-from wellposed.solvers.coordinate.pool import Pool
+from wellposed.solvers.coordinate.pool import Pool, without_means
 
 
 class ClassPool(Pool):
-    """Features as the rows of an array, and for each coefficient its feature and its class."""
+    """Features as the rows of an array, and for each coefficient its feature and its class.
+
+    Where intercepts are free the features are centred: predictions then differ by constants of the classes.
+    """
 
     design: ClassDesign
 
@@ -28,6 +31,9 @@ class ClassPool(Pool):
         features = np.setdiff1d(new // self.design.classes, self._features)
         columns = self.design.features.columns(features)
         columns = columns if isinstance(columns, np.ndarray) else columns.toarray()
+        if self.centred:
+            # Free intercepts make up for it, and need not follow each step of a feature far from zero.
+            columns = without_means(columns, np.ones(columns.shape[1], columns.dtype))
         self._features = np.concatenate([self._features, features])
         self.columns = np.concatenate([self.columns, columns]) if len(self.columns) else columns
         order = np.argsort(self._features)

@@ -8,7 +8,7 @@ import numpy as np
 
 from wellposed.kernels import coordinate_blocks
 from wellposed.solvers.coordinate.gram import Gram
-from wellposed.solvers.coordinate.pool import MEMORY, MOST, Pool, extrapolated
+from wellposed.solvers.coordinate.pool import MEMORY, MOST, Pool, extrapolated, without_means
 
 WIDE = 2.0
 """Columns of the working set, relative to the rows, from which the Gram matrix is not formed."""
@@ -21,9 +21,6 @@ PATIENCE = 20
 
 MANY = 3000
 """Columns above which it never is."""
-
-NOTHING = 16.0
-"""Size of what centring leaves of a column, in rounding errors of its entries, below which it is constant."""
 
 
 class DensePool(Pool):
@@ -56,12 +53,7 @@ class DensePool(Pool):
         mass = h.sum() if self.centred else 0.0
         if not mass > 0:
             return columns
-        centred = columns - ((columns @ h) / mass)[:, None]
-        # What is left of a constant column is rounding.
-        size = np.abs(columns).max(axis=1, initial=0)
-        noise = NOTHING * np.finfo(columns.dtype).eps * size
-        centred[np.abs(centred).max(axis=1, initial=0) <= noise] = 0
-        return np.asarray(centred)
+        return without_means(columns, h)
 
     def _solve_by_columns(self, x: np.ndarray, slope: np.ndarray, h: np.ndarray, tol: float) -> np.ndarray:
         p, columns, groups = self.penalty, self.columns, self.penalty.groups

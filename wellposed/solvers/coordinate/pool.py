@@ -18,6 +18,9 @@ MEMORY = 5
 MOST = 1000
 """Extrapolations at most for one quadratic problem."""
 
+NOTHING = 16.0
+"""Size of what centring leaves of a column, in rounding errors of its entries, below which it is constant."""
+
 
 class Pool:
     """Columns of a design, gathered once and kept; subclasses minimise quadratics over them."""
@@ -80,6 +83,16 @@ class Pool:
         if change + self.penalty.value(better) - self.penalty.value(x) < 0:
             x[...] = better
             m += h * image
+
+
+def without_means(columns: np.ndarray, h: np.ndarray) -> np.ndarray:
+    """Columns, as rows, minus their means weighted with ``h``."""
+    centred = columns - ((columns @ h) / h.sum())[:, None]
+    # What is left of a constant column is rounding.
+    size = np.abs(columns).max(axis=1, initial=0)
+    noise = NOTHING * np.finfo(columns.dtype).eps * size
+    centred[np.abs(centred).max(axis=1, initial=0) <= noise] = 0
+    return np.asarray(centred)
 
 
 def extrapolated(trail: np.ndarray) -> np.ndarray | None:
