@@ -92,3 +92,11 @@ NAN = np.array([[1.0, np.nan, 1.0], [1.0, 1.0, np.inf]])
 def test_message(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+@pytest.mark.parametrize(("dtype", "size"), [(np.float64, 1e160), (np.float32, 1e25)])
+def test_data_whose_squares_overflow_are_refused(dtype, size) -> None:
+    with pytest.raises(ValueError, match=r"squares of the data b, .* too large .* in a larger unit"):
+        wp.LeastSquares(None, np.full(3, size, dtype))
+    wp.LeastSquares(None, np.full(3, 1e-10 * size, dtype))
+    wp.LeastSquares(None, np.full(3, size, dtype), np.full(3, 1e-15 / size, dtype))

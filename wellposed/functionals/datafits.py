@@ -203,7 +203,8 @@ class LeastSquares(DataFit):
     Raises
     ------
     ValueError
-        If shapes do not fit, or data or weights are not finite, or a weight is negative.
+        If shapes do not fit, or data or weights are not finite, or a weight is negative, or the (weighted)
+        squares of the data overflow.
 
     Examples
     --------
@@ -218,12 +219,19 @@ class LeastSquares(DataFit):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check_intercept()
-        if self.weights is None:
-            return
-        weights = arrays.as_namespace(self.weights, self.b, "weights")
-        object.__setattr__(self, "weights", check_weights(weights, tuple(self.b.shape)))
-        if self.intercept and not bool(arrays.namespace(weights).any(weights > 0)):
-            raise ValueError("a free intercept needs a weight above 0: with none any constant would do")
+        if self.weights is not None:
+            weights = arrays.as_namespace(self.weights, self.b, "weights")
+            object.__setattr__(self, "weights", check_weights(weights, tuple(self.b.shape)))
+            if self.intercept and not bool(arrays.namespace(weights).any(weights > 0)):
+                raise ValueError("a free intercept needs a weight above 0: with none any constant would do")
+        with np.errstate(over="ignore"):
+            finite = math.isfinite(self._half_square())
+        if not finite:
+            largest = float(arrays.namespace(self.b).max(arrays.namespace(self.b).abs(self.b)))
+            raise ValueError(
+                f"squares of the data b, of up to {largest:.3g} in size, are too large to compute with in"
+                f" {self.b.dtype}: give b in a larger unit"
+            )
 
     def _loss_traits(self) -> Traits:
         xp = arrays.namespace(self.b)
@@ -244,6 +252,9 @@ class LeastSquares(DataFit):
     def at_zero(self, zero: Array) -> float:
         if self._profiled:
             return self.factor(tuple(zero.shape))[0].at_zero(zero)
+        return self._half_square()
+
+    def _half_square(self) -> float:
         return 0.5 * arrays.inner(self.b, self.b if self.weights is None else self.weights * self.b)
 
     def _slope(self, u: Array) -> Array:
