@@ -170,7 +170,7 @@ def verify(objective: Functional, result: Result) -> Certificate:
     if not isinstance(result, Result):
         raise TypeError(
             f"verify takes the Result of minimize, got {type(result).__name__}"
-            " (wellposed.transport.verify takes those of transport)"
+            " (wellposed.transport has verify for its plans, and verify_inverse)"
         )
     problem = canonical(objective, result.x)
     variable = result.x if problem.image_part is None or result.variable is None else result.variable

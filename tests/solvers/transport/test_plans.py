@@ -326,3 +326,24 @@ def test_barycentric_means():
     moved = wp.transport.exact(cost, a / a.sum(), b).barycentric(targets)
     assert np.isnan(moved[2]).all()
     assert np.isfinite(moved[[0, 1, 3, 4, 5]]).all()
+
+
+def test_verify_believes_no_plan_with_entries_below_zero():
+    cost, a, b = problem(5, 5)
+    result = wp.transport.exact(cost, a, b)
+    spoiled = result.rounded.copy()
+    i, j = np.unravel_index(np.argmax(cost), cost.shape)
+    k, m = (i + 1) % 5, (j + 1) % 5
+    spoiled[[i, k], [j, m]] -= 1.0
+    spoiled[[i, k], [m, j]] += 1.0
+    sign = np.sign(np.vdot(cost, spoiled - result.rounded))
+    spoiled = result.rounded - sign * (spoiled - result.rounded)
+    assert np.vdot(cost, spoiled) < result.value
+    proof = wp.transport.verify(cost, a, b, dataclasses.replace(result, rounded=spoiled))
+    assert proof.primal >= result.value * (1 - 1e-12)
+    assert proof.value > 0
+
+
+def test_verify_names_what_takes_other_results():
+    with pytest.raises(TypeError, match="verify_inverse"):
+        wp.transport.verify(np.eye(2), None, None, object())

@@ -99,7 +99,8 @@ def verify(cost: Array, a: Array, b: Array, result: TransportResult) -> Certific
     cost, a, b : array
         The problem that was solved.
     result : TransportResult
-        Only ``rounded``, ``f``, ``g``, ``regulariser`` and ``dual`` are read.
+        Only ``rounded``, ``f``, ``g``, ``regulariser`` and ``dual`` are read. A plan that is not feasible,
+        as with entries below 0, is made so first.
 
     Returns
     -------
@@ -107,6 +108,8 @@ def verify(cost: Array, a: Array, b: Array, result: TransportResult) -> Certific
 
     Raises
     ------
+    TypeError
+        If this is no result of a transport problem.
     ValueError
         If the result does not have the shape of the problem.
 
@@ -118,11 +121,17 @@ def verify(cost: Array, a: Array, b: Array, result: TransportResult) -> Certific
     >>> wp.transport.verify(cost, None, None, result).value
     0.0
     """
+    if not hasattr(result, "rounded"):
+        raise TypeError(
+            f"verify takes the TransportResult of a solver such as exact, got {type(result).__name__}"
+            " (verify_inverse and verify_inverse_gaussian take those of inverse transport)"
+        )
     data = check_transport(cost, a, b)
     plan, f, g = (arrays.numpy_view(v).astype(np.float64) for v in (result.rounded, result.f, result.g))
     if plan.shape != data.shape:
         raise ValueError(f"the plan has shape {plan.shape}, the cost {data.shape}")
     for name, values in (("plan", plan), ("f", f), ("g", g)):
         arrays.check_finite(values, name)
+    plan = np.maximum(plan, 0.0)
     inside = plan if data.whole else np.ascontiguousarray(plan[np.ix_(data.rows, data.columns)])
     return certify(data, result.regulariser, inside, f[data.rows], g[data.columns], result.dual).certificate
