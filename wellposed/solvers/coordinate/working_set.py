@@ -41,6 +41,10 @@ INNER = 0.1
 AHEAD = 0.05
 """Part of the present gap that one iteration aims at."""
 
+NEARLY = 1e-3
+"""Relative gap from which iterations for several classes aim at the tolerance: few Newton steps lead there,
+and to end sooner, at a gap as small as its rounding, leaves coefficients with half of their digits."""
+
 MARGIN = 64.0
 """Rounding of a dual point scaled into the weights, in units of the precision."""
 
@@ -124,7 +128,8 @@ class WorkingSet:
         new = self._violators(s, pull, pool)
         pool.extend(new)
         s.units = pool.units
-        aim = max(AHEAD * min(s.relative, 1.0), 0.5 * self.tol)
+        ahead = 0.0 if self.form.loss.multinomial and s.relative < NEARLY else AHEAD
+        aim = max(ahead * min(s.relative, 1.0), 0.5 * self.tol)
         s.precision = min(aim, s.precision if len(new) else 0.1 * s.precision)
         before = s.x
         x, u = minimise(self.form, pool, s.x, s.u, pull, s.slope, INNER * s.precision)
