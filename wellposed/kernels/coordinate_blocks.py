@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from wellposed.kernels._compile import inline, kernel
-from wellposed.kernels.coordinate_gram import minimiser
+from wellposed.kernels.coordinate_gram import minimiser, shrink
 
 
 @inline
@@ -68,12 +68,7 @@ def sweeps(  # type: ignore[no-untyped-def]
                 square += step[j] * step[j]
             size = np.sqrt(square)
             keep = kept(omega[g], L, size)
-            moved = 0 * tol
-            for j in range(start, end):
-                new = keep * step[j]
-                step[j] = new - x[j]
-                x[j] = new
-                moved += step[j] * step[j]
+            moved = shrink(x, step, start, end, keep)
             if moved > 0:
                 worst = max(worst, np.sqrt(moved) * L)
                 for j in range(start, end):

@@ -14,7 +14,7 @@ import numpy as np
 
 from wellposed.kernels._compile import inline, kernel
 from wellposed.kernels.coordinate_blocks import is_zero, kept
-from wellposed.kernels.coordinate_gram import minimiser
+from wellposed.kernels.coordinate_gram import minimiser, shrink
 
 
 @inline
@@ -67,12 +67,7 @@ def sweeps(  # type: ignore[no-untyped-def]
                 step[j] = minimiser(x[j], v, L, w[j], low, high)
                 square += step[j] * step[j]
             keep = kept(omega[g], L, np.sqrt(square))
-            moved = 0 * tol
-            for j in range(start, end):
-                new = keep * step[j]
-                step[j] = new - x[j]
-                x[j] = new
-                moved += step[j] * step[j]
+            moved = shrink(x, step, start, end, keep)
             if moved > 0:
                 worst = max(worst, np.sqrt(moved) * L)
                 for j in range(start, end):

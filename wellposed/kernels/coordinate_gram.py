@@ -54,6 +54,18 @@ def sweeps(x, v, G, w, low, high, most, tol, report):  # type: ignore[no-untyped
             break
 
 
+@inline
+def shrink(x, step, start, end, keep):  # type: ignore[no-untyped-def]
+    """Move a group of ``x`` to a part of ``step``, which becomes the change; return its squared length."""
+    moved = 0 * keep
+    for j in range(start, end):
+        new = keep * step[j]
+        step[j] = new - x[j]
+        x[j] = new
+        moved += step[j] * step[j]
+    return moved
+
+
 @kernel("w1 w1 r2 j1 r1 r1 r1 i s w1", work=0)
 def group_sweeps(x, v, G, first, curvature, w, l1, most, tol, report):  # type: ignore[no-untyped-def]
     r"""As `sweeps`, for :math:`\sum_g w_g \|x_g\| + \sum_j m_j |x_j|` with groups of adjacent entries.
@@ -74,12 +86,7 @@ def group_sweeps(x, v, G, first, curvature, w, l1, most, tol, report):  # type: 
                 square += z * z
             size = np.sqrt(square)
             keep = max(1 - w[g] / (L * size), 0 * tol) if size > 0 and L > 0 else 0 * tol
-            moved = 0 * tol
-            for j in range(a, b):
-                new = keep * step[j]
-                step[j] = new - x[j]
-                x[j] = new
-                moved += step[j] * step[j]
+            moved = shrink(x, step, a, b, keep)
             if moved > 0:
                 worst = max(worst, np.sqrt(moved) * L)
                 for j in range(a, b):
